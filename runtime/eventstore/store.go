@@ -1,0 +1,176 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+)
+
+// Errors that callers branch on. Stores wrap them.
+var (
+	// ErrRefused: the expected epoch is not the shard's epoch any more, or, for
+	// AcceptDefinition, the expected generation is not the current one.
+	ErrRefused = errors.New("refused: the store has moved on")
+	// ErrShardsDiffer: the aggregate exists with another number of shards.
+	ErrShardsDiffer = errors.New("the aggregate exists with another number of shards")
+	// ErrUnknownName: no aggregate or shard of that name or number.
+	ErrUnknownName = errors.New("no such aggregate or shard")
+	// ErrNotAttempted: nothing was written, and nothing will be.
+	ErrNotAttempted = errors.New("nothing was attempted")
+	// ErrOutcomeUnknown: the statement may have committed, or may yet.
+	ErrOutcomeUnknown = errors.New("the outcome is unknown")
+	// ErrUnsafe: the server or file cannot keep the promises (synchronous_commit
+	// off, a read-only server, a network file system, ...); the text says which.
+	ErrUnsafe = errors.New("the store is not safe to use")
+)
+
+// Batch is what one shard appends at once.
+type Batch struct {
+	Lease Lease
+	// Head and HeadHash are the shard's head before this batch.
+	Head     int64
+	HeadHash Hash
+	// Events continue the shard: Seq is Head+1 and so on, Hash continues
+	// HeadHash, RecordedAt is not below the head's. May be empty.
+	Events []Event
+	// Outcomes are written with the events. A row with the same entity and
+	// command id is replaced (its window has passed).
+	Outcomes []Outcome
+}
+
+// AppendStatus says what became of one Batch.
+type AppendStatus uint8
+
+const (
+	// Appended: the whole batch is durable.
+	Appended AppendStatus = iota + 1
+	// Refused: epoch, token, head or head hash do not match; nothing was
+	// written. The owner is no owner any more.
+	Refused
+	// Conflict: the rows met others with the same key; nothing was written. The
+	// owner's memory is wrong: it must stop and load the shard again.
+	Conflict
+	// Invalid: the store cannot hold this batch's data; nothing was written, and
+	// sending it again is of no use.
+	Invalid
+	// NotAttempted: nothing was written and nothing will be; the same batch may
+	// be sent again.
+	NotAttempted
+	// Unknown: the batch may be durable, or may yet become so. Only a claim
+	// (which fences it) or a look at the log tells.
+	Unknown
+)
+
+// AppendResult is the fate of the batch at the same index. Err is nil when
+// Status is Appended or Refused.
+type AppendResult struct {
+	Status AppendStatus
+	Err    error
+}
+
+// ClaimRequest asks for a shard.
+type ClaimRequest struct {
+	Shard ShardID
+	// Expected is the epoch that the shard must have now.
+	Expected int64
+	Owner    Incarnation
+	Address  string
+	// Token is fresh and random; a claim whose outcome is unknown is recognised
+	// by it in the shard's row.
+	Token Token
+}
+
+// Log is what the owner of shards needs.
+type Log interface {
+	// Claim makes the caller owner under epoch Expected+1, and returns the
+	// shard's row as it is then. After it, no append under an older epoch can
+	// commit; it waits for one that is being committed. Errors: ErrRefused (the
+	// epoch is another), ErrUnknownName, ErrNotAttempted, ErrOutcomeUnknown.
+	Claim(ctx context.Context, r ClaimRequest) (ShardState, error)
+
+	// Release clears the owner if the lease still holds, else ErrRefused. The
+	// epoch stays.
+	Release(ctx context.Context, l Lease) error
+
+	// Append writes the batches in one transaction, each only if its lease and
+	// head match, and returns one result a batch. At most one batch a shard.
+	// Batches do not affect each other: one refused or invalid batch spares the
+	// rest. When ctx ends first, the statement is abandoned, never cancelled,
+	// and the results are Unknown.
+	Append(ctx context.Context, batches []Batch) []AppendResult
+
+	// Check reports for each lease whether it still holds, as of a moment after
+	// the call began.
+	Check(ctx context.Context, leases []Lease) ([]bool, error)
+}
+
+// Reader reads committed data only. Any process may use it.
+type Reader interface {
+	// Shard reads one shard's row.
+	Shard(ctx context.Context, id ShardID) (ShardState, error)
+	// Shards reads the rows of all shards of an aggregate, by number.
+	Shards(ctx context.Context, aggregate AggregateID) ([]ShardState, error)
+
+	// ReadShard gives up to limit events with Seq > after, in order.
+	ReadShard(ctx context.Context, id ShardID, after int64, limit int) ([]Event, error)
+	// ReadEntity gives up to limit events of one entity with Version > after,
+	// in order.
+	ReadEntity(ctx context.Context, aggregate AggregateID, entity string, after int64, limit int) ([]Event, error)
+
+	// LoadSnapshot returns ok=false when there is none.
+	LoadSnapshot(ctx context.Context, aggregate AggregateID, entity string) (s Snapshot, ok bool, err error)
+	// LoadOutcomes gives the entity's outcome rows, oldest first (by Version,
+	// then Time).
+	LoadOutcomes(ctx context.Context, aggregate AggregateID, entity string) ([]Outcome, error)
+}
+
+// Keeper writes what is not on the commit path.
+type Keeper interface {
+	// SaveSnapshots stores snapshots; one never replaces a higher version of
+	// the same entity under the same Behavior.
+	SaveSnapshots(ctx context.Context, s []Snapshot) error
+	// DeleteOutcomes drops outcome rows that have left the entity's window,
+	// each only if its Time still is the given one (the key may live again).
+	DeleteOutcomes(ctx context.Context, aggregate AggregateID, o []Outcome) error
+}
+
+// Catalog holds the aggregates and their accepted definitions.
+type Catalog interface {
+	// EnsureAggregate returns the aggregate of that name, and makes it with the
+	// given number of shards (1..256, the slots divided evenly) when there is
+	// none. ErrShardsDiffer when it exists with another number.
+	EnsureAggregate(ctx context.Context, name string, shards int) (Aggregate, error)
+	// Aggregates lists all, by name.
+	Aggregates(ctx context.Context) ([]Aggregate, error)
+	// AcceptDefinition makes definition the accepted one, under generation
+	// expected+1, if the current generation is expected; else ErrRefused.
+	AcceptDefinition(ctx context.Context, id AggregateID, expected int64, definition []byte) (Aggregate, error)
+	// EventTypes lists the distinct event types that stored events of the
+	// aggregate have, sorted. It may be slow; it is asked when a definition
+	// that drops or retypes something is offered.
+	EventTypes(ctx context.Context, id AggregateID) ([]string, error)
+}
+
+// Membership tells living processes from dead ones by the database's clock.
+type Membership interface {
+	// Heartbeat says that m lives; the first one makes it a member.
+	Heartbeat(ctx context.Context, m Member) error
+	// Leave removes it.
+	Leave(ctx context.Context, i Incarnation) error
+	// Members lists all, with ages.
+	Members(ctx context.Context) ([]Member, error)
+}
+
+// Store is a whole event store.
+type Store interface {
+	Log
+	Reader
+	Keeper
+	Catalog
+	Membership
+
+	// AppendConcurrency is how many Append calls are worth having in flight:
+	// 1 for a store with one writer.
+	AppendConcurrency() int
+	// Close waits for calls in flight and frees everything.
+	Close() error
+}
