@@ -1,0 +1,74 @@
+# Everything a contributor runs. `make` alone, or `make help`, lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+# Targets call scripts that are parallel inside already.
+.NOTPARALLEL:
+
+# What `leftfold version` and the metrics tell; "dev" outside of a git clone.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION_VARIABLE := main.version
+
+# Binaries are static, tell nothing of the machine that built them, and are the
+# same wherever the same sources are built.
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X $(VERSION_VARIABLE)=$(VERSION)'
+
+##@ Use
+
+.PHONY: demo
+demo: build ## Start the bank sample, use it, kill it hard, recover, show that nothing was lost; ends by itself
+	hack/demo.sh
+
+.PHONY: run
+run: build ## The same, and leave it serving until Ctrl-C
+	hack/demo.sh --serve
+
+.PHONY: bench
+bench: build ## Measure the append statement and HTTP commands on a private PostgreSQL (DURATION=)
+	hack/bench.sh
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/leftfold
+	@mkdir -p bin
+	$(GO_BUILD) -o bin/leftfold ./runtime
+
+.PHONY: generate
+generate: ## Write the generated files anew: deepcopy, CRDs
+	hack/generate.sh
+
+.PHONY: clean
+clean: ## Remove what was built here (not the cache of tools, see `make help`)
+	rm -rf bin
+
+##@ Check
+
+.PHONY: test
+test: ## Run every test, installing and building first what they need (PACKAGES= for some, RACE=0)
+	hack/test.sh $(PACKAGES)
+
+.PHONY: test-dependencies
+test-dependencies: ## Only install and build what the tests need
+	hack/test-dependencies.sh
+	hack/kube-binaries.sh
+
+.PHONY: verify
+verify: ## Check that generated files are current, formatting, go.mod, go vet, linters, tree rules
+	hack/verify.sh
+
+.PHONY: lint
+lint: ## Run the linters: API conventions and golangci-lint with the layer rules
+	hack/lint-api.sh
+	hack/golangci-lint.sh run
+
+##@ Help
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Tools that targets build are kept in $${LEFTFOLD_CACHE:-~/.cache/leftfold}, outside of the repository."

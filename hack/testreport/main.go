@@ -1,0 +1,83 @@
+// Command testreport runs `go test -json` and tells a reader what happened:
+// one line a package while it runs, then every skip with its reason, every
+// failure in full, the slowest tests and the totals.
+//
+//	go run ./hack/testreport [-no-skip] -- -race -timeout 10m ./...
+//
+// Everything after -- goes to go test as it is. It ends with 1 when a test or
+// a build failed, when no test ran at all, and, with -no-skip, when a test
+// skipped itself; with 2 on wrong use. It must never turn a failed run into a
+// success: whatever it does not understand is printed, and go test's own exit
+// status counts beside what was read.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// interruptGrace is how long go test may take to stop its test binaries after
+// an interrupt before it is killed.
+const interruptGrace = 20 * time.Second
+
+func main() {
+	noSkip := flag.Bool("no-skip", false, "a skipped test is a failure")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: testreport [-no-skip] -- <arguments of go test>")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if flag.NArg() == 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	report, err := run(ctx, os.Stdout, flag.Args())
+	stop()
+	if report == nil {
+		fmt.Fprintln(os.Stderr, "testreport:", err)
+		os.Exit(1)
+	}
+	if !report.Summarize(os.Stdout, *noSkip, err) {
+		os.Exit(1)
+	}
+}
+
+// run starts go test with args and reads it to its end. The report is nil when
+// go test could not be started; otherwise the error is what go test ended
+// with.
+func run(ctx context.Context, progress io.Writer, args []string) (*Report, error) {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = interruptGrace
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("pipe from go test: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start go test: %w", err)
+	}
+	report := NewReport(progress, modulePath(ctx))
+	readErr := report.Read(stdout)
+	return report, errors.Join(readErr, cmd.Wait())
+}
+
+// modulePath is cut from package names so that lines stay short; empty when
+// the module cannot be told, and then names stay whole.
+func modulePath(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m").Output()
+	if err != nil {
+		return ""
+	}
+	return string(out)
+}
