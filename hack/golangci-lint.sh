@@ -16,8 +16,11 @@ if [ ! -x "$lint" ]; then
 	mkdir -p "$bin"
 	fresh=$(mktemp -d "$bin/.build.XXXXXX")
 	trap 'rm -rf "$fresh"' EXIT
-	GOBIN=$fresh GOFLAGS= CGO_ENABLED=0 nice -n 10 go install -trimpath \
-		"github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$version"
+	if ! GOBIN=$fresh GOFLAGS='' CGO_ENABLED=0 nice -n 10 go install -trimpath \
+		"github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$version" >"$fresh/log" 2>&1; then
+		tail -n 30 "$fresh/log" >&2
+		exit 1
+	fi
 	mv "$fresh/golangci-lint" "$lint"
 	rm -rf "$fresh"
 	trap - EXIT

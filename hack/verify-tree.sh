@@ -18,6 +18,12 @@ if found=$(git ls-files --cached --others --exclude-standard | cut -d/ -f1 | sor
 	breach "not allowed at the top level of the repository:" <<<"$found"
 fi
 
+# A package is named after what it does; these names say nothing.
+vague='(^|/)(utils?|commons?|helpers?|misc|models?|shared)/'
+if found=$(git ls-files --cached --others --exclude-standard -- '*.go' | grep -E "$vague"); then
+	breach "packages named after nothing:" <<<"$found"
+fi
+
 # search FILES... prints where tracked or new text files match $pattern.
 search() { git grep --untracked -nIE -e "$pattern" -- "$@"; }
 
