@@ -27,7 +27,7 @@ type Aggregate struct {
 	// +required
 	Spec AggregateSpec `json:"spec,omitzero"`
 	// status says which generation of the declaration serves.
-	// +kubebuilder:default={observedGeneration: -1}
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status AggregateStatus `json:"status,omitempty"`
 }

@@ -26,7 +26,7 @@ type EventStore struct {
 	// +required
 	Spec EventStoreSpec `json:"spec,omitzero"`
 	// status is what the operator found.
-	// +kubebuilder:default={observedGeneration: -1}
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status EventStoreStatus `json:"status,omitempty"`
 }

@@ -27,7 +27,7 @@ type Projection struct {
 	// +required
 	Spec ProjectionSpec `json:"spec,omitzero"`
 	// status says how far the projection is.
-	// +kubebuilder:default={observedGeneration: -1}
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status ProjectionStatus `json:"status,omitempty"`
 }

@@ -29,7 +29,7 @@ type Runtime struct {
 	// +required
 	Spec RuntimeSpec `json:"spec,omitzero"`
 	// status is what the operator sees of the pods.
-	// +kubebuilder:default={observedGeneration: -1}
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status RuntimeStatus `json:"status,omitempty"`
 }

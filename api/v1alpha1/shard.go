@@ -35,7 +35,7 @@ type Shard struct {
 	// +required
 	Spec ShardSpec `json:"spec,omitzero"`
 	// status is who owns the shard, and how it fared.
-	// +kubebuilder:default={observedGeneration: -1}
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status ShardStatus `json:"status,omitempty"`
 }
