@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 # What `leftfold version` and the metrics tell; "dev" outside of a git clone.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-VERSION_VARIABLE := main.version
+VERSION_VARIABLE := github.com/leftfold/leftfold/runtime/cli.Version
 
 # Binaries are static, tell nothing of the machine that built them, and are the
 # same wherever the same sources are built.
