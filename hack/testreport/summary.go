@@ -169,14 +169,11 @@ func (r *Report) writeSkips(w io.Writer, noSkip bool) {
 
 // reason is what a test said before it skipped itself, on one line.
 func reason(output string) string {
-	lines := said(output)
-	for i, line := range lines {
-		lines[i] = strings.TrimSpace(line)
-	}
-	if len(lines) == 0 {
+	words := strings.Fields(strings.Join(said(output), " "))
+	if len(words) == 0 {
 		return "no reason given"
 	}
-	return strings.Join(lines, " ")
+	return strings.Join(words, " ")
 }
 
 // said drops the lines with which go test frames a test's own output.
@@ -184,7 +181,7 @@ func said(output string) []string {
 	var lines []string
 	for line := range strings.Lines(output) {
 		text := strings.TrimSpace(line)
-		if text == "" || strings.HasPrefix(text, "=== ") || strings.HasPrefix(text, "--- ") {
+		if strings.HasPrefix(text, "=== ") || strings.HasPrefix(text, "--- ") {
 			continue
 		}
 		lines = append(lines, strings.TrimRight(line, "\n"))
