@@ -1,0 +1,255 @@
+// Package ledger drives the bank sample over HTTP as a careful client would, and
+// keeps its own books: which commands it sent under which keys, and what it was
+// answered. After any accident it settles what was left without an answer and
+// compares its books with everything that the runtime tells: repeated answers,
+// the event stream, states and the projection.
+//
+// It knows the HTTP API only, and trusts none of it.
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Operation is one command under a key of its own.
+type Operation struct {
+	Key     string
+	Account string
+	Command string
+	Body    string
+}
+
+// Answer is what the runtime said. Two answers to one key must be equal.
+type Answer struct {
+	Status  int
+	Version int64
+	Reason  string
+	Detail  string
+	Events  int
+}
+
+// Books is the client and its memory. Its methods are safe for concurrent use.
+type Books struct {
+	server string
+	http   *http.Client
+	run    string
+
+	mu       sync.Mutex
+	answered map[string]entry
+	open     map[string]Operation
+	waits    []time.Duration
+	count    int
+}
+
+type entry struct {
+	Operation
+	Answer
+}
+
+// New makes empty books for the runtime at server. The run's name goes into all
+// keys and accounts, so that runs on one store do not meet.
+func New(server, run string) *Books {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 256
+	return &Books{
+		server: server, run: run,
+		http:     &http.Client{Transport: transport, Timeout: 15 * time.Second},
+		answered: map[string]entry{}, open: map[string]Operation{},
+	}
+}
+
+// MoveTo points the books at another address of the same runtime.
+func (b *Books) MoveTo(server string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.server = server
+	b.http.CloseIdleConnections()
+}
+
+// Answered is how many commands have been answered, and Waits how long each took.
+func (b *Books) Answered() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.answered)
+}
+
+// Waits gives the latencies of all answered commands, in no order.
+func (b *Books) Waits() []time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]time.Duration(nil), b.waits...)
+}
+
+// Account names an account of this run.
+func (b *Books) Account(i int) string { return fmt.Sprintf("%s-%d", b.run, i) }
+
+// Open opens n accounts, and must not fail.
+func (b *Books) Open(ctx context.Context, n int) error {
+	for i := range n {
+		op := b.next(b.Account(i), "Open", `{"owner":"bench"}`)
+		a, err := b.send(ctx, op)
+		if err != nil {
+			return err
+		}
+		if a.Status != http.StatusOK {
+			return fmt.Errorf("open %s: %d %s %s", op.Account, a.Status, a.Reason, a.Detail)
+		}
+	}
+	return nil
+}
+
+func (b *Books) next(account, command, body string) Operation {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count++
+	op := Operation{Key: fmt.Sprintf("%s-key-%d", b.run, b.count), Account: account, Command: command, Body: body}
+	b.open[op.Key] = op
+	return op
+}
+
+// Drive sends deposits and withdrawals to n accounts over some connections until
+// ctx ends. A command without an answer stays open: see Settle.
+func (b *Books) Drive(ctx context.Context, n, connections int, seed uint64) {
+	var wg sync.WaitGroup
+	for c := range connections {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(seed, uint64(c)))
+			for ctx.Err() == nil {
+				op := b.random(random, n)
+				if _, err := b.send(ctx, op); err != nil {
+					// The runtime is gone or going: give way until it is back.
+					select {
+					case <-ctx.Done():
+					case <-time.After(20 * time.Millisecond):
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (b *Books) random(r *rand.Rand, n int) Operation {
+	account := b.Account(r.IntN(n))
+	if r.IntN(3) == 0 {
+		return b.next(account, "Withdraw", fmt.Sprintf(`{"amount":%d,"channel":"online"}`, 1+r.IntN(500)))
+	}
+	return b.next(account, "Deposit", fmt.Sprintf(`{"amount":%d}`, 1+r.IntN(100)))
+}
+
+// Settle sends every command without an answer again under its key, until each
+// has one.
+func (b *Books) Settle(ctx context.Context) error {
+	for {
+		b.mu.Lock()
+		open := make([]Operation, 0, len(b.open))
+		for _, op := range b.open {
+			open = append(open, op)
+		}
+		b.mu.Unlock()
+		if len(open) == 0 {
+			return nil
+		}
+		var last error
+		for _, op := range open {
+			if _, err := b.send(ctx, op); err != nil {
+				last = err
+			}
+		}
+		if last == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d commands still without an answer: %w", len(open), last)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// send sends an operation and enters its answer. An error means that there is no
+// answer that settles it: no connection, or one of 429, 503, 504.
+func (b *Books) send(ctx context.Context, op Operation) (Answer, error) {
+	began := time.Now()
+	a, _, err := b.call(ctx, op)
+	if err != nil {
+		return a, err
+	}
+	switch a.Status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return a, fmt.Errorf("%s: %d %s", op.Key, a.Status, a.Reason)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.open, op.Key)
+	b.answered[op.Key] = entry{op, a}
+	b.waits = append(b.waits, time.Since(began))
+	return a, nil
+}
+
+// call sends an operation and reads the answer; replay tells its header.
+func (b *Books) call(ctx context.Context, op Operation) (a Answer, replay bool, err error) {
+	b.mu.Lock()
+	target := b.server + "/v1/aggregates/account/" + url.PathEscape(op.Account) + "/" + op.Command
+	b.mu.Unlock()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewBufferString(op.Body))
+	if err != nil {
+		return a, false, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Idempotency-Key", op.Key)
+	response, err := b.http.Do(request)
+	if err != nil {
+		return a, false, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(io.LimitReader(response.Body, 4<<20))
+	if err != nil {
+		return a, false, err
+	}
+	var body struct {
+		Version        int64
+		Reason, Detail string
+		Events         []json.RawMessage
+	}
+	if err := json.Unmarshal(data, &body); err != nil {
+		return a, false, fmt.Errorf("%s: not JSON: %w", op.Key, err)
+	}
+	a = Answer{Status: response.StatusCode, Version: body.Version, Reason: body.Reason, Detail: body.Detail, Events: len(body.Events)}
+	return a, response.Header.Get("Idempotent-Replay") == "true", nil
+}
+
+func (b *Books) get(ctx context.Context, path string, query url.Values, out any) error {
+	b.mu.Lock()
+	target := b.server + path
+	b.mu.Unlock()
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return err
+	}
+	response, err := b.http.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s: %s", path, response.Status, data)
+	}
+	return json.Unmarshal(data, out)
+}

@@ -1,0 +1,81 @@
+package ledger
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Process is a leftfold dev that this program started.
+type Process struct {
+	URL string
+	// Ready is how long it took from the start to the ready line.
+	Ready time.Duration
+	cmd   *exec.Cmd
+	gone  chan struct{}
+}
+
+// readyWithin is how long a start may take: the promise is two seconds on an
+// idle machine, and the machines that run this are not.
+const readyWithin = 60 * time.Second
+
+// Start starts the binary with args and waits for its ready line. What it logs
+// goes to log.
+func Start(ctx context.Context, log io.Writer, binary string, args ...string) (*Process, error) {
+	cmd := exec.Command(binary, args...)
+	cmd.Stderr = log
+	// Should this program die, its child goes too.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &Process{cmd: cmd, gone: make(chan struct{})}
+	ready := make(chan string, 1)
+	go func() {
+		defer close(p.gone)
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			if url, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
+				ready <- url
+			}
+		}
+		_ = cmd.Wait()
+	}()
+	select {
+	case p.URL = <-ready:
+		p.Ready = time.Since(began)
+		return p, nil
+	case <-p.gone:
+		return nil, fmt.Errorf("%s ended before it was ready: %v", binary, cmd.ProcessState)
+	case <-time.After(readyWithin):
+	case <-ctx.Done():
+	}
+	p.Kill()
+	return nil, fmt.Errorf("%s was not ready within %s", binary, time.Since(began).Round(time.Second))
+}
+
+// Kill ends it with SIGKILL, as a crash would, and waits until it is gone.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.gone
+}
+
+// Stop asks it to end (SIGTERM) and gives its exit code.
+func (p *Process) Stop() int {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	<-p.gone
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// Gone is closed when the process has ended.
+func (p *Process) Gone() <-chan struct{} { return p.gone }

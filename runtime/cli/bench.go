@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// bench is one closed-loop measurement: each connection sends its next command
+// when the last one is answered. It therefore cannot see how long a command
+// would have waited had it come at its own time; latencies under overload look
+// better than users would find them.
+type bench struct {
+	connection
+	aggregate, command, prepare string
+	entities, connections       int
+	duration                    time.Duration
+}
+
+// measured is the result, in the form of -o json.
+type measured struct {
+	Command     string           `json:"command"`
+	Entities    int              `json:"entities"`
+	Connections int              `json:"connections"`
+	Seconds     float64          `json:"seconds"`
+	Commands    int              `json:"commands"`
+	PerSecond   float64          `json:"perSecond"`
+	P50         float64          `json:"p50Milliseconds"`
+	P99         float64          `json:"p99Milliseconds"`
+	P999        float64          `json:"p999Milliseconds"`
+	Max         float64          `json:"maxMilliseconds"`
+	Errors      map[string]int64 `json:"errors"`
+}
+
+func newBench() *cobra.Command {
+	var b bench
+	cmd := &cobra.Command{
+		Use:   "bench --aggregate A --command C [field=value]...",
+		Short: "Measure commands per second and latency",
+		Long: `Send one command to many entities over some connections for some time, in a
+closed loop, and print throughput, latency percentiles and errors.`,
+		Example: "  leftfold bench --aggregate account --prepare 'Open owner=bench' --command Deposit amount=1",
+		RunE: running(func(cmd *cobra.Command, args []string) error {
+			result, err := b.run(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			answer, err := json.Marshal(result)
+			if err != nil {
+				return err
+			}
+			return b.print(cmd.OutOrStdout(), answer, func(w io.Writer) error { return writeMeasured(w, result) })
+		}),
+	}
+	b.flags(cmd)
+	cmd.Flags().StringVar(&b.aggregate, "aggregate", "", "the aggregate")
+	cmd.Flags().StringVar(&b.command, "command", "", "the command; its fields are the arguments")
+	cmd.Flags().StringVar(&b.prepare, "prepare", "", "a command with its fields that each entity gets first, unmeasured")
+	cmd.Flags().IntVar(&b.entities, "entities", 1000, "how many entities are sent to, in turn")
+	cmd.Flags().IntVar(&b.connections, "connections", 32, "how many commands are under way at once")
+	cmd.Flags().DurationVar(&b.duration, "duration", 10*time.Second, "how long")
+	for _, name := range []string{"aggregate", "command"} {
+		_ = cmd.MarkFlagRequired(name)
+	}
+	return cmd
+}
+
+func writeMeasured(w io.Writer, m measured) error {
+	if err := writeTable(w, []string{"COMMANDS", "PER SECOND", "P50 MS", "P99 MS", "P99.9 MS", "MAX MS"}, [][]string{{
+		fmt.Sprint(m.Commands), fmt.Sprintf("%.0f", m.PerSecond),
+		fmt.Sprintf("%.2f", m.P50), fmt.Sprintf("%.2f", m.P99), fmt.Sprintf("%.2f", m.P999), fmt.Sprintf("%.2f", m.Max),
+	}}); err != nil {
+		return err
+	}
+	for reason, n := range m.Errors {
+		_, _ = fmt.Fprintf(w, "errors: %s %d\n", reason, n)
+	}
+	return nil
+}
+
+func (b *bench) run(ctx context.Context, fields []string) (measured, error) {
+	if b.entities < 1 || b.connections < 1 || b.duration <= 0 {
+		return measured{}, errors.New("--entities, --connections and --duration must be positive")
+	}
+	client := b.client()
+	body, err := client.body(ctx, b.aggregate, b.command, fields)
+	if err != nil {
+		return measured{}, err
+	}
+	entities := make([]string, b.entities)
+	run := fmt.Sprintf("bench-%d", time.Now().UnixNano())
+	for i := range entities {
+		entities[i] = fmt.Sprintf("%s-%d", run, i)
+	}
+	if err := b.prepareAll(ctx, client, entities); err != nil {
+		return measured{}, err
+	}
+	return b.measure(ctx, client, entities, body)
+}
+
+// prepareAll sends the first command to every entity.
+func (b *bench) prepareAll(ctx context.Context, client *client, entities []string) error {
+	words := strings.Fields(b.prepare)
+	if len(words) == 0 {
+		return nil
+	}
+	body, err := client.body(ctx, b.aggregate, words[0], words[1:])
+	if err != nil {
+		return err
+	}
+	var next atomic.Int64
+	var failure atomic.Pointer[error]
+	b.each(func() {
+		for i := next.Add(1) - 1; i < int64(len(entities)) && failure.Load() == nil; i = next.Add(1) - 1 {
+			if err := client.post(ctx, aggregatePath(b.aggregate, entities[i], words[0]), body); err != nil {
+				failure.Store(&err)
+			}
+		}
+	})
+	if err := failure.Load(); err != nil {
+		return fmt.Errorf("prepare: %w", *err)
+	}
+	return nil
+}
+
+// each runs f once a connection and waits for all.
+func (b *bench) each(f func()) {
+	var wg sync.WaitGroup
+	for range b.connections {
+		wg.Go(f)
+	}
+	wg.Wait()
+}
+
+func (b *bench) measure(ctx context.Context, client *client, entities []string, body []byte) (measured, error) {
+	var (
+		mu        sync.Mutex
+		latencies []time.Duration
+		failures  = map[string]int64{}
+		next      atomic.Int64
+	)
+	start := time.Now()
+	until := start.Add(b.duration)
+	b.each(func() {
+		var own []time.Duration
+		ownFailures := map[string]int64{}
+		for time.Now().Before(until) && ctx.Err() == nil {
+			entity := entities[int(next.Add(1))%len(entities)]
+			sent := time.Now()
+			if err := client.post(ctx, aggregatePath(b.aggregate, entity, b.command), body); err != nil {
+				ownFailures[reasonOf(err)]++
+				continue
+			}
+			own = append(own, time.Since(sent))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		latencies = append(latencies, own...)
+		for reason, n := range ownFailures {
+			failures[reason] += n
+		}
+	})
+	seconds := time.Since(start).Seconds()
+	sort.Slice(latencies, func(i, j int) bool { return latencies[i] < latencies[j] })
+	at := func(share float64) float64 {
+		if len(latencies) == 0 {
+			return 0
+		}
+		return latencies[min(int(share*float64(len(latencies))), len(latencies)-1)].Seconds() * 1000
+	}
+	return measured{
+		Command: b.aggregate + "/" + b.command, Entities: len(entities), Connections: b.connections,
+		Seconds: seconds, Commands: len(latencies), PerSecond: float64(len(latencies)) / seconds,
+		P50: at(0.5), P99: at(0.99), P999: at(0.999), Max: at(1), Errors: failures,
+	}, ctx.Err()
+}
+
+func reasonOf(err error) string {
+	var p *problemError
+	if errors.As(err, &p) {
+		return p.Reason
+	}
+	return "connection"
+}
+
+// post sends a command and reads the answer away, so that the connection serves
+// the next one.
+func (c *client) post(ctx context.Context, path string, body []byte) error {
+	response, err := c.open(ctx, http.MethodPost, path, nil, nil, body)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	return errors.Join(err, response.Body.Close())
+}

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leftfold/leftfold/runtime/definition"
+)
+
+func newLint() *cobra.Command {
+	var files []string
+	cmd := &cobra.Command{
+		Use:   "lint -f FILE_OR_DIR...",
+		Short: "Find mistakes in manifests without a cluster",
+		Long: `Find all mistakes in manifests that can be known without a cluster: YAML,
+fields, references, types and expressions. Each is told with file, line and
+field, and how to mend it. Exit code 1 if there is any error; warnings pass.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			files = append(files, args...)
+			if len(files) == 0 {
+				return fmt.Errorf("say which files: leftfold lint -f FILE_OR_DIR")
+			}
+			set, problems, err := definition.Load(files)
+			if err != nil {
+				return refused(err)
+			}
+			for _, p := range problems {
+				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), p)
+			}
+			if definition.HasErrors(problems) {
+				return errSilent
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d aggregates and %d projections are sound\n", len(set.Aggregates), len(set.Projections))
+			return refused(err)
+		},
+	}
+	cmd.Flags().StringSliceVarP(&files, "filename", "f", nil, "manifests, or folders of them")
+	return cmd
+}

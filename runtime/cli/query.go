@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// condition is column, operator and value, as in balance>=100.
+var condition = regexp.MustCompile(`^([a-z][A-Za-z0-9]*)(!=|>=|<=|=|>|<)(.*)$`)
+
+// operators maps what a user writes to the API's filters.
+var operators = map[string]string{"=": "eq", "!=": "ne", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+
+func newQuery() *cobra.Command {
+	var c connection
+	var key, order, cursor, after, wait string
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "query PROJECTION [where]...",
+		Short:   "Query a projection's rows",
+		Example: "  leftfold query balances 'balance>=100' --order -balance\n  leftfold query balances --key alice",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: running(func(cmd *cobra.Command, args []string) error {
+			query := url.Values{}
+			for _, where := range args[1:] {
+				m := condition.FindStringSubmatch(where)
+				if m == nil {
+					return fmt.Errorf("%q is no condition: write column=value, or with !=, <, <=, >, >=", where)
+				}
+				query.Set(m[1]+"["+operators[m[2]]+"]", m[3])
+			}
+			for name, value := range map[string]string{"order": order, "cursor": cursor, "after": after, "wait": wait} {
+				if value != "" {
+					query.Set(name, value)
+				}
+			}
+			path := "/v1/projections/" + url.PathEscape(args[0])
+			if key != "" {
+				path += "/" + url.PathEscape(key)
+			} else if cmd.Flags().Changed("limit") {
+				query.Set("limit", fmt.Sprint(limit))
+			}
+			var answer json.RawMessage
+			if _, err := c.client().do(cmd.Context(), http.MethodGet, path, query, nil, nil, &answer); err != nil {
+				return err
+			}
+			return c.print(cmd.OutOrStdout(), answer, func(w io.Writer) error { return writeRows(w, answer) })
+		}),
+	}
+	c.flags(cmd)
+	cmd.Flags().StringVar(&key, "key", "", "only the row with this key")
+	cmd.Flags().StringVar(&order, "order", "", "columns to sort by, - before one for descending")
+	cmd.Flags().IntVar(&limit, "limit", 100, "rows at most, 1 to 1000")
+	cmd.Flags().StringVar(&cursor, "cursor", "", "go on after an earlier answer (its next)")
+	cmd.Flags().StringVar(&after, "after", "", "wait until the projection has this position")
+	cmd.Flags().StringVar(&wait, "wait", "", "how long to wait for --after, as in 2s")
+	return cmd
+}
+
+func writeRows(w io.Writer, answer json.RawMessage) error {
+	type row struct {
+		Key json.RawMessage
+		Row map[string]json.RawMessage
+	}
+	var page struct {
+		row
+		Rows []row
+		Next string
+	}
+	if err := json.Unmarshal(answer, &page); err != nil {
+		return err
+	}
+	if page.Key != nil {
+		page.Rows = []row{page.row}
+	}
+	seen, columns := map[string]bool{}, []string(nil)
+	for _, r := range page.Rows {
+		for name := range r.Row {
+			if !seen[name] {
+				seen[name] = true
+				columns = append(columns, name)
+			}
+		}
+	}
+	sort.Strings(columns)
+	header := []string{"KEY"}
+	for _, name := range columns {
+		header = append(header, strings.ToUpper(name))
+	}
+	rows := make([][]string, 0, len(page.Rows))
+	for _, r := range page.Rows {
+		line := []string{cell(r.Key)}
+		for _, name := range columns {
+			line = append(line, cell(r.Row[name]))
+		}
+		rows = append(rows, line)
+	}
+	if err := writeTable(w, header, rows); err != nil {
+		return err
+	}
+	if page.Next != "" {
+		_, _ = fmt.Fprintf(w, "there are more: --cursor %s\n", page.Next)
+	}
+	return nil
+}

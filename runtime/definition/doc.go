@@ -1,0 +1,21 @@
+// Package definition is where kinds come from. It reads manifests from files as
+// kubectl would, holds them against the very schemas and rules that a cluster
+// would hold them against, resolves their references, compiles their
+// expressions, and says of every mistake in which file and line it is, which
+// field, and how to mend it.
+//
+// The order in which a document is judged:
+//
+//  1. YAML: syntax, duplicate keys, values that YAML turned into something else
+//     (document.go).
+//  2. The kind's own schema and CEL rules, from the generated CRDs: unknown
+//     fields, types, limits, patterns, defaults (schema.go).
+//  3. References between objects, and names that must be unique (set.go).
+//  4. Expressions, by package language (set.go).
+//
+// A step is taken only when the one before found no error in that document, so
+// that one mistake is told once.
+//
+// This is the only package of the data plane that knows Kubernetes' machinery.
+// It must not know stores, shards or transports.
+package definition

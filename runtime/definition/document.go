@@ -1,0 +1,281 @@
+package definition
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+
+	yamlnode "go.yaml.in/yaml/v3"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"sigs.k8s.io/yaml"
+)
+
+// maxFileBytes bounds a manifest: etcd takes objects up to 1.5 MiB.
+const maxFileBytes = 3 << 20
+
+// document is one YAML document with both of its readings: the values as
+// kubectl reads them (YAML 1.1, through JSON), and the node tree, which knows
+// lines and how a scalar was written.
+type document struct {
+	file   string
+	values map[string]any
+	root   *yamlnode.Node
+	// offset is the number of the file's lines before the document.
+	offset int
+}
+
+// expand turns the paths given by a user into files: a folder stands for the
+// .yaml, .yml and .json files directly in it, as kubectl has it.
+func expand(paths []string) ([]string, error) {
+	var files []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, path)
+			continue
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, err
+		}
+		found := false
+		for _, e := range entries {
+			switch filepath.Ext(e.Name()) {
+			case ".yaml", ".yml", ".json":
+				if !e.IsDir() {
+					files = append(files, filepath.Join(path, e.Name()))
+					found = true
+				}
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("%s holds no .yaml, .yml or .json file", path)
+		}
+	}
+	sort.Strings(files)
+	return files, nil
+}
+
+// readFile splits a file into documents. Empty documents are left out.
+func readFile(file string) ([]document, []Problem) {
+	data, err := readBounded(file)
+	if err != nil {
+		return nil, []Problem{{File: file, Message: err.Error()}}
+	}
+	var docs []document
+	var problems []Problem
+	for _, part := range split(data) {
+		doc, found, ok := readDocument(file, part.text, part.line)
+		problems = append(problems, found...)
+		if ok {
+			docs = append(docs, doc)
+		}
+	}
+	return docs, problems
+}
+
+func readBounded(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err == nil && len(data) > maxFileBytes {
+		err = fmt.Errorf("the file is larger than %d bytes", maxFileBytes)
+	}
+	return data, err
+}
+
+type part struct {
+	text []byte
+	line int // lines of the file before text
+}
+
+// split cuts at lines that begin with "---", as kubectl does.
+func split(data []byte) []part {
+	var parts []part
+	var current part
+	line := 0
+	for rest := data; len(rest) > 0; line++ {
+		text := rest
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+			text, rest = rest[:i+1], rest[i+1:]
+		} else {
+			rest = nil
+		}
+		if bytes.HasPrefix(text, []byte("---")) {
+			parts = append(parts, current)
+			current = part{line: line + 1}
+			continue
+		}
+		current.text = append(current.text, text...)
+	}
+	return append(parts, current)
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+)`)
+
+func readDocument(file string, text []byte, offset int) (document, []Problem, bool) {
+	doc := document{file: file, offset: offset}
+	fail := func(err error) (document, []Problem, bool) {
+		line := 0
+		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+			line, _ = strconv.Atoi(m[1])
+			line += offset
+		}
+		message := strings.NewReplacer("error converting YAML to JSON: ", "", "yaml: unmarshal errors:\n  ", "", "yaml: ", "").Replace(err.Error())
+		message = strings.TrimSpace(yamlLine.ReplaceAllString(message, ""))
+		return doc, []Problem{{File: file, Line: line, Column: 1, Message: "not YAML: " + strings.TrimLeft(message, ": ")}}, false
+	}
+	var root yamlnode.Node
+	if err := yamlnode.Unmarshal(text, &root); err != nil {
+		return fail(err)
+	}
+	if len(root.Content) == 0 || root.Content[0].Kind == yamlnode.ScalarNode && root.Content[0].Tag == "!!null" {
+		return doc, nil, false
+	}
+	doc.root = root.Content[0]
+	if doc.root.Kind != yamlnode.MappingNode {
+		return fail(errors.New("a manifest is a mapping with apiVersion, kind and metadata"))
+	}
+	if problems := doc.tags(doc.root, ""); len(problems) > 0 {
+		return doc, problems, false
+	}
+	asJSON, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return fail(err)
+	}
+	// This decoder keeps whole numbers as int64, which the schemas expect.
+	if err := utiljson.Unmarshal(asJSON, &doc.values); err != nil {
+		return fail(err)
+	}
+	return doc, nil, true
+}
+
+// tags finds scalars that begin with ! and that YAML therefore took for a tag.
+func (d *document) tags(n *yamlnode.Node, path string) []Problem {
+	var problems []Problem
+	if strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
+		written := strings.TrimSpace(n.Tag + " " + n.Value)
+		problems = append(problems, Problem{
+			File: d.file, Line: n.Line + d.offset, Column: n.Column, Object: d.object(), Field: path,
+			Message: fmt.Sprintf("YAML reads %s as a tag, not as a value", written),
+			Fix:     "quote it: " + strconv.Quote(written),
+		})
+	}
+	for i := 0; i < len(n.Content); i++ {
+		if n.Kind == yamlnode.MappingNode {
+			if i+1 < len(n.Content) {
+				problems = append(problems, d.tags(n.Content[i+1], join(path, n.Content[i].Value))...)
+			}
+			i++
+			continue
+		}
+		problems = append(problems, d.tags(n.Content[i], fmt.Sprintf("%s[%d]", path, i))...)
+	}
+	return problems
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// object is Kind/name, as far as the document says.
+func (d *document) object() string {
+	kind, name := "", ""
+	if n := find(d.root, "kind"); n != nil {
+		kind = n.Value
+	}
+	if n := find(find(d.root, "metadata"), "name"); n != nil {
+		name = n.Value
+	}
+	if name == "" {
+		return kind
+	}
+	return kind + "/" + name
+}
+
+// problem makes a Problem about the field at path, at the line of the deepest
+// part of path that is there.
+func (d *document) problem(path, message, fix string) Problem {
+	n := d.locate(path)
+	return Problem{
+		File: d.file, Line: n.Line + d.offset, Column: n.Column,
+		Object: d.object(), Field: path, Message: message, Fix: fix,
+	}
+}
+
+// locate follows a path such as spec.commands[3].set[a.b].x as far as it goes.
+func (d *document) locate(path string) *yamlnode.Node {
+	n := d.root
+	for _, step := range steps(path) {
+		next := find(n, step)
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return n
+}
+
+// steps cuts a field path into keys and indexes.
+func steps(path string) []string {
+	var out []string
+	for path != "" {
+		switch {
+		case path[0] == '.':
+			path = path[1:]
+		case path[0] == '[':
+			end := strings.IndexByte(path, ']')
+			if end < 0 {
+				return append(out, path[1:])
+			}
+			out = append(out, strings.Trim(path[1:end], `"`))
+			path = path[end+1:]
+		default:
+			end := strings.IndexAny(path, ".[")
+			if end < 0 {
+				return append(out, path)
+			}
+			out = append(out, path[:end])
+			path = path[end:]
+		}
+	}
+	return out
+}
+
+// find gives a mapping's value or a sequence's element; nil when there is none.
+func find(n *yamlnode.Node, step string) *yamlnode.Node {
+	if n == nil {
+		return nil
+	}
+	switch n.Kind {
+	case yamlnode.AliasNode:
+		return find(n.Alias, step)
+	case yamlnode.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == step {
+				return n.Content[i+1]
+			}
+		}
+	case yamlnode.SequenceNode:
+		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
+			return n.Content[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,290 @@
+package definition
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/leftfold/leftfold/api/language"
+	"github.com/leftfold/leftfold/api/v1alpha1"
+)
+
+// Set is everything that a set of manifests declares, checked and compiled.
+type Set struct {
+	// Stores, Runtimes, Aggregates and Projections are by metadata.name.
+	Stores      map[string]*v1alpha1.EventStore
+	Runtimes    map[string]*v1alpha1.Runtime
+	Aggregates  map[string]*Aggregate
+	Projections map[string]*Projection
+}
+
+// Aggregate is an aggregate's object with its compiled behaviour.
+type Aggregate struct {
+	Object   *v1alpha1.Aggregate
+	Compiled *language.Aggregate
+}
+
+// Projection is a projection's object with its compiled rules.
+type Projection struct {
+	Object   *v1alpha1.Projection
+	Compiled *language.Projection
+}
+
+// StoreOf names the event store that holds the aggregate's events: that of its
+// runtime.
+func (s *Set) StoreOf(a *Aggregate) string {
+	return s.Runtimes[a.Object.Spec.RuntimeRef.Name].Spec.StoreRef.Name
+}
+
+// AggregateNames lists the aggregates in order of name.
+func (s *Set) AggregateNames() []string { return sortedKeys(s.Aggregates) }
+
+// ProjectionNames lists the projections in order of name.
+func (s *Set) ProjectionNames() []string { return sortedKeys(s.Projections) }
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// Load reads files and folders and checks all that can be known without a
+// cluster. The Set is usable only if the problems hold no error (HasErrors); an
+// error says that a path could not be read at all.
+func Load(paths []string) (*Set, []Problem, error) {
+	files, err := expand(paths)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := loader{set: &Set{
+		Stores:      map[string]*v1alpha1.EventStore{},
+		Runtimes:    map[string]*v1alpha1.Runtime{},
+		Aggregates:  map[string]*Aggregate{},
+		Projections: map[string]*Projection{},
+	}, places: map[string]*document{}}
+	for _, file := range files {
+		docs, problems := readFile(file)
+		l.problems = append(l.problems, problems...)
+		for i := range docs {
+			if err := l.add(&docs[i]); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	l.references()
+	l.aggregates()
+	l.projections()
+	return l.set, sortProblems(l.problems), nil
+}
+
+// loader gathers a Set and its problems.
+type loader struct {
+	set      *Set
+	problems []Problem
+	// places finds an object's document by Kind/name.
+	places map[string]*document
+	// damaged tells that some object was left out, so that a missing reference
+	// may be that object's fault and is not told again.
+	damaged map[string]bool
+}
+
+func (l *loader) report(d *document, path, message, fix string) {
+	l.problems = append(l.problems, d.problem(path, message, fix))
+}
+
+// add checks one document by itself and puts it into the set.
+func (l *loader) add(d *document) error {
+	t, ours := d.typeMeta()
+	if !ours {
+		// Other kinds may stand in the same files: a Secret, a Namespace, a
+		// Kustomization. But a misspelt group of ours must not pass as theirs.
+		if t.APIVersion == "" || t.Kind == "" || strings.Contains(t.APIVersion, "leftfold") {
+			l.report(d, "apiVersion", fmt.Sprintf("%q is not this group's version", t.APIVersion), "write apiVersion: "+v1alpha1.GroupVersion.String()+" and a kind")
+		}
+		return nil
+	}
+	if t.APIVersion != v1alpha1.GroupVersion.String() {
+		l.report(d, "apiVersion", fmt.Sprintf("unknown version %q", t.APIVersion), "write "+v1alpha1.GroupVersion.String())
+		return nil
+	}
+	s, err := schemaFor(t.Kind)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		l.report(d, "kind", fmt.Sprintf("unknown kind %q", t.Kind), "use EventStore, Runtime, Aggregate or Projection")
+		return nil
+	}
+	if problems := s.check(d); len(problems) > 0 {
+		l.problems = append(l.problems, problems...)
+		l.spoil(d)
+		return nil
+	}
+	if earlier := l.places[d.object()]; earlier != nil {
+		l.report(d, "metadata.name", fmt.Sprintf("%s is declared a second time; the first is in %s:%d", d.object(), earlier.file, earlier.root.Line+earlier.offset), "rename or remove one")
+		return nil
+	}
+	l.places[d.object()] = d
+	return l.decode(d, t.Kind)
+}
+
+func (l *loader) spoil(d *document) {
+	if l.damaged == nil {
+		l.damaged = map[string]bool{}
+	}
+	l.damaged[d.object()] = true
+}
+
+func (l *loader) decode(d *document, kind string) error {
+	var err error
+	switch kind {
+	case v1alpha1.KindEventStore:
+		var o *v1alpha1.EventStore
+		if o, err = decode[v1alpha1.EventStore](d); err == nil {
+			l.set.Stores[o.Name] = o
+		}
+	case v1alpha1.KindRuntime:
+		var o *v1alpha1.Runtime
+		if o, err = decode[v1alpha1.Runtime](d); err == nil {
+			l.set.Runtimes[o.Name] = o
+		}
+	case v1alpha1.KindAggregate:
+		var o *v1alpha1.Aggregate
+		if o, err = decode[v1alpha1.Aggregate](d); err == nil {
+			l.set.Aggregates[o.Name] = &Aggregate{Object: o}
+		}
+	case v1alpha1.KindProjection:
+		var o *v1alpha1.Projection
+		if o, err = decode[v1alpha1.Projection](d); err == nil {
+			l.set.Projections[o.Name] = &Projection{Object: o}
+		}
+	case v1alpha1.KindShard:
+		l.report(d, "kind", "shards are made by the operator", "remove it; spec.shards of the Aggregate says how many")
+	}
+	if err != nil {
+		l.report(d, "", err.Error(), "")
+	}
+	return nil
+}
+
+// missing reports a reference to an object that is not among the manifests.
+func (l *loader) missing(d *document, path, kind, name string) {
+	if l.damaged[kind+"/"+name] {
+		return
+	}
+	l.report(d, path, fmt.Sprintf("there is no %s %q in these files", kind, name), "correct the name, or add the file that declares it")
+}
+
+// references checks what objects say of each other.
+func (l *loader) references() {
+	for name, r := range l.set.Runtimes {
+		d := l.places[v1alpha1.KindRuntime+"/"+name]
+		store := l.set.Stores[r.Spec.StoreRef.Name]
+		if store == nil {
+			l.missing(d, "spec.storeRef.name", v1alpha1.KindEventStore, r.Spec.StoreRef.Name)
+		} else if store.Spec.SQLite != nil && r.Spec.Replicas != nil && *r.Spec.Replicas > 1 {
+			l.report(d, "spec.replicas", fmt.Sprintf("%d replicas on the SQLite store %q, which one pod alone can use", *r.Spec.Replicas, store.Name), "write replicas: 1, or use a PostgreSQL store")
+		}
+	}
+	users := map[string]string{}
+	for _, name := range sortedKeys(l.set.Stores) {
+		p := l.set.Stores[name].Spec.Postgres
+		if p == nil {
+			continue
+		}
+		place := p.ConnectionSecretRef.Name + "/" + p.ConnectionSecretRef.Key + "/" + p.Schema
+		if other, ok := users[place]; ok {
+			l.report(l.places[v1alpha1.KindEventStore+"/"+name], "spec.postgres.schema", fmt.Sprintf("schema %q of the same database belongs to EventStore %q already", p.Schema, other), "give each EventStore a schema of its own")
+			continue
+		}
+		users[place] = name
+	}
+	for name, a := range l.set.Aggregates {
+		if l.set.Runtimes[a.Object.Spec.RuntimeRef.Name] == nil {
+			l.missing(l.places[v1alpha1.KindAggregate+"/"+name], "spec.runtimeRef.name", v1alpha1.KindRuntime, a.Object.Spec.RuntimeRef.Name)
+		}
+	}
+}
+
+// aggregates compiles the expressions of all aggregates.
+func (l *loader) aggregates() {
+	for _, name := range l.set.AggregateNames() {
+		a := l.set.Aggregates[name]
+		compiled, found := language.Compile(name, &a.Object.Spec)
+		a.Compiled = compiled
+		l.language(l.places[v1alpha1.KindAggregate+"/"+name], found)
+	}
+}
+
+// projections checks sources and tables and compiles the rules.
+func (l *loader) projections() {
+	compiled := map[string]*language.Aggregate{}
+	for name, a := range l.set.Aggregates {
+		if a.Compiled != nil {
+			compiled[name] = a.Compiled
+		}
+	}
+	tables := map[string]string{}
+	for _, name := range l.set.ProjectionNames() {
+		p, d := l.set.Projections[name], l.places[v1alpha1.KindProjection+"/"+name]
+		store, ok := l.sources(d, p.Object)
+		if !ok {
+			continue
+		}
+		table := store + "/" + TableName(p.Object)
+		if other, taken := tables[table]; taken {
+			l.report(d, "spec.table.name", fmt.Sprintf("table %q belongs to Projection %q already", TableName(p.Object), other), "give each projection a table of its own")
+			continue
+		}
+		tables[table] = name
+		var found []language.Problem
+		p.Compiled, found = language.CompileProjection(name, &p.Object.Spec, compiled)
+		l.language(d, found)
+	}
+}
+
+// sources checks that all sources are there, sound, and in one store.
+func (l *loader) sources(d *document, p *v1alpha1.Projection) (store string, ok bool) {
+	ok = true
+	for i, s := range p.Spec.Sources {
+		path := fmt.Sprintf("spec.sources[%d].aggregate", i)
+		a := l.set.Aggregates[s.Aggregate]
+		if a == nil {
+			l.missing(d, path, v1alpha1.KindAggregate, s.Aggregate)
+			ok = false
+			continue
+		}
+		if a.Compiled == nil || l.set.Runtimes[a.Object.Spec.RuntimeRef.Name] == nil {
+			ok = false // told at the aggregate
+			continue
+		}
+		switch at := l.set.StoreOf(a); {
+		case store == "":
+			store = at
+		case store != at:
+			l.report(d, path, fmt.Sprintf("aggregate %q is in store %q, the sources before it in %q", s.Aggregate, at, store), "a projection's sources share one store: make a projection for each")
+			ok = false
+		}
+	}
+	return store, ok
+}
+
+// TableName is the projection's table: the declared name, else the object's with
+// - as _.
+func TableName(p *v1alpha1.Projection) string {
+	if p.Spec.Table != nil && p.Spec.Table.Name != "" {
+		return p.Spec.Table.Name
+	}
+	return strings.ReplaceAll(p.Name, "-", "_")
+}
+
+func (l *loader) language(d *document, found []language.Problem) {
+	for _, f := range found {
+		p := d.problem(f.Path, f.Message, f.Fix)
+		p.Warning = f.Warning
+		l.problems = append(l.problems, p)
+	}
+}
