@@ -25,11 +25,11 @@ type Aggregate struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	// spec is the declaration.
 	// +required
-	Spec AggregateSpec `json:"spec,omitzero"`
+	Spec AggregateSpec `json:"spec,omitempty,omitzero"`
 	// status says which generation of the declaration serves.
 	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
-	Status AggregateStatus `json:"status,omitempty"`
+	Status AggregateStatus `json:"status,omitempty,omitzero"`
 }
 
 // AggregateSpec is the whole behaviour of an aggregate. Every change but one of
@@ -39,7 +39,7 @@ type Aggregate struct {
 type AggregateSpec struct {
 	// runtimeRef names the Runtime whose pods host the shards.
 	// +required
-	RuntimeRef LocalReference `json:"runtimeRef,omitzero"`
+	RuntimeRef LocalReference `json:"runtimeRef,omitempty,omitzero"`
 	// shards is how many parts the entities are divided into; each is served by
 	// one pod at a time. It cannot change. 1 to 256. Default: 16.
 	// +kubebuilder:default=16
@@ -51,7 +51,6 @@ type AggregateSpec struct {
 	// types are named records for nested data. None may contain itself.
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Types []RecordType `json:"types,omitempty"`
@@ -59,7 +58,6 @@ type AggregateSpec struct {
 	// commands look at. A field that no event set has its type's zero value.
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:XValidation:rule="self.all(f, !has(f.check) && !has(f.default))",message="state[] takes no check and no default: put them on the fields of commands"
 	// +optional
@@ -67,7 +65,6 @@ type AggregateSpec struct {
 	// commands are what an entity can be asked to do.
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Commands []Command `json:"commands,omitempty"`
@@ -82,15 +79,15 @@ type AggregateSpec struct {
 	// need not read all of its events.
 	// +kubebuilder:default={}
 	// +optional
-	Snapshots Snapshots `json:"snapshots,omitzero"`
+	Snapshots Snapshots `json:"snapshots,omitempty,omitzero"`
 	// passivation says when an entity leaves memory.
 	// +kubebuilder:default={}
 	// +optional
-	Passivation Passivation `json:"passivation,omitzero"`
+	Passivation Passivation `json:"passivation,omitempty,omitzero"`
 	// deduplication says how long a command's key is remembered.
 	// +kubebuilder:default={}
 	// +optional
-	Deduplication Deduplication `json:"deduplication,omitzero"`
+	Deduplication Deduplication `json:"deduplication,omitempty,omitzero"`
 }
 
 // RecordType is a named record.
@@ -124,7 +121,6 @@ type Command struct {
 	// fields are what the command carries.
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Fields []Field `json:"fields,omitempty"`
@@ -132,20 +128,17 @@ type Command struct {
 	// before it, and is evaluated when it is first used.
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Let []Binding `json:"let,omitempty"`
 	// reject are the reasons to refuse the command, tried in order.
 	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Reject []Rejection `json:"reject,omitempty"`
 	// emit are the events that the command leads to, in order. None: the
 	// command succeeds and changes nothing.
 	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Emit []Emission `json:"emit,omitempty"`
@@ -202,7 +195,6 @@ type Emission struct {
 	ForEach *ForEach `json:"forEach,omitempty"`
 	// set gives the event's fields their values. Every field that is not
 	// optional must be given.
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=64
 	// +optional
 	Set map[string]Expression `json:"set,omitempty"`
@@ -220,7 +212,6 @@ type Event struct {
 	// fields are what the event records.
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:XValidation:rule="self.all(f, !has(f.check) && !has(f.default))",message="events[].fields[] takes no check and no default: put them on the fields of commands"
 	// +optional
@@ -228,13 +219,14 @@ type Event struct {
 	// apply gives fields of the state their new values: expressions over state,
 	// event and meta, all of which read the state before the event. Fields not
 	// named stay. Unset: the event changes nothing.
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=64
 	// +optional
 	Apply map[string]Expression `json:"apply,omitempty"`
 }
 
 // Snapshots says how often an entity's state is saved.
+//
+// +kubebuilder:validation:MinProperties=1
 type Snapshots struct {
 	// every is the number of events between two snapshots of an entity.
 	// Default: 100.
@@ -246,6 +238,8 @@ type Snapshots struct {
 }
 
 // Passivation says when an entity leaves memory.
+//
+// +kubebuilder:validation:MinProperties=1
 type Passivation struct {
 	// idleSeconds is how long an entity may go without a command or a read.
 	// Default: 120.
@@ -258,6 +252,8 @@ type Passivation struct {
 
 // Deduplication says how long a command's key is remembered, per entity: for
 // the last commands and for the last minutes, whichever is longer.
+//
+// +kubebuilder:validation:MinProperties=1
 type Deduplication struct {
 	// commands is how many of an entity's latest commands are remembered.
 	// Default: 128.
@@ -275,6 +271,8 @@ type Deduplication struct {
 }
 
 // AggregateStatus says which generation of the declaration serves.
+//
+// +kubebuilder:validation:MinProperties=1
 type AggregateStatus struct {
 	// observedGeneration is the generation that the conditions speak of; -1
 	// before the first visit.
@@ -294,11 +292,12 @@ type AggregateStatus struct {
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	AcceptedGeneration int64 `json:"acceptedGeneration,omitempty"`
-	// ownedShards is how many shards have an owner that serves them.
+	// ownedShards is how many shards have an owner that serves them. Unset: not
+	// counted yet.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=256
 	// +optional
-	OwnedShards int32 `json:"ownedShards,omitempty"`
+	OwnedShards *int32 `json:"ownedShards,omitempty"`
 }
 
 // AggregateList is a list of Aggregates.

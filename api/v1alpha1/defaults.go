@@ -9,6 +9,8 @@ const (
 	DefaultSchema = "leftfold"
 	// DefaultSQLiteStorage is the size of an SQLite store's volume.
 	DefaultSQLiteStorage = "1Gi"
+	// DefaultReplicas is the number of pods of a Runtime that names none.
+	DefaultReplicas = 1
 	// DefaultHeartbeatIntervalMilliseconds leaves room for several heartbeats
 	// within the default timeout.
 	DefaultHeartbeatIntervalMilliseconds = 200

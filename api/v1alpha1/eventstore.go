@@ -24,11 +24,11 @@ type EventStore struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	// spec says which database keeps the events.
 	// +required
-	Spec EventStoreSpec `json:"spec,omitzero"`
+	Spec EventStoreSpec `json:"spec,omitempty,omitzero"`
 	// status is what the operator found.
 	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
-	Status EventStoreStatus `json:"status,omitempty"`
+	Status EventStoreStatus `json:"status,omitempty,omitzero"`
 }
 
 // EventStoreSpec is exactly one of postgres and sqlite. Once chosen the kind of
@@ -36,6 +36,7 @@ type EventStore struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.postgres) != has(self.sqlite)",message="set exactly one of spec.postgres and spec.sqlite"
 // +kubebuilder:validation:XValidation:rule="has(self.postgres) == has(oldSelf.postgres)",message="spec.postgres and spec.sqlite cannot take each other's place, the events would stay behind: make a new EventStore"
+// +kubebuilder:validation:MinProperties=1
 type EventStoreSpec struct {
 	// postgres keeps events in a PostgreSQL schema, version 14 or later, with a
 	// plain role and no extensions.
@@ -57,7 +58,7 @@ type PostgresStore struct {
 	// connectionSecretRef names the Secret that holds the connection URI, such
 	// as postgres://user:password@host:5432/database.
 	// +required
-	ConnectionSecretRef SecretKeyReference `json:"connectionSecretRef,omitzero"`
+	ConnectionSecretRef SecretKeyReference `json:"connectionSecretRef,omitempty,omitzero"`
 	// schema is the PostgreSQL schema that holds the events. It belongs to one
 	// EventStore; any other that names it is Stalled with SchemaInUse. It
 	// cannot change. Default: leftfold.
@@ -71,6 +72,8 @@ type PostgresStore struct {
 }
 
 // SQLiteStore sizes the volume under the file.
+//
+// +kubebuilder:validation:MinProperties=1
 type SQLiteStore struct {
 	// storage is the size of the volume. It can grow where the storage class
 	// can, and never shrinks. Default: 1Gi.
@@ -78,7 +81,7 @@ type SQLiteStore struct {
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="storage must be more than 0, such as 1Gi"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",message="storage cannot shrink: keep the old size or name a larger one"
 	// +optional
-	Storage resource.Quantity `json:"storage,omitzero"`
+	Storage resource.Quantity `json:"storage,omitempty,omitzero"`
 }
 
 // SecretKeyReference is a key of a Secret in the same namespace.
@@ -111,6 +114,8 @@ const (
 )
 
 // EventStoreStatus is what the operator found when it last looked.
+//
+// +kubebuilder:validation:MinProperties=1
 type EventStoreStatus struct {
 	// observedGeneration is the generation that the conditions speak of; -1
 	// before the first visit.

@@ -25,11 +25,11 @@ type Projection struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	// spec says which events lead to what.
 	// +required
-	Spec ProjectionSpec `json:"spec,omitzero"`
+	Spec ProjectionSpec `json:"spec,omitempty,omitzero"`
 	// status says how far the projection is.
 	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
-	Status ProjectionStatus `json:"status,omitempty"`
+	Status ProjectionStatus `json:"status,omitempty,omitzero"`
 }
 
 // ProjectionSpec names the events and exactly one target. A changed spec builds
@@ -84,7 +84,7 @@ type Table struct {
 	Name string `json:"name,omitempty"`
 	// key is the column that tells rows apart.
 	// +required
-	Key Key `json:"key,omitzero"`
+	Key Key `json:"key,omitempty,omitzero"`
 	// columns are the other columns.
 	// +listType=map
 	// +listMapKey=name
@@ -191,6 +191,8 @@ type Rule struct {
 }
 
 // ProjectionStatus says how far a projection is.
+//
+// +kubebuilder:validation:MinProperties=1
 type ProjectionStatus struct {
 	// observedGeneration is the generation that the conditions speak of; -1
 	// before the first visit.
@@ -221,19 +223,20 @@ type ProjectionStatus struct {
 	// +kubebuilder:validation:MaxLength=2048
 	// +optional
 	Position string `json:"position,omitempty"`
-	// lagEvents is how many stored events the projection has not read.
+	// lagEvents is how many stored events the projection has not read. Unset:
+	// not known yet.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	LagEvents int64 `json:"lagEvents,omitempty"`
-	// lagSeconds is the age of the oldest of them.
+	LagEvents *int64 `json:"lagEvents,omitempty"`
+	// lagSeconds is the age of the oldest of them. Unset: not known yet.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	LagSeconds int64 `json:"lagSeconds,omitempty"`
+	LagSeconds *int64 `json:"lagSeconds,omitempty"`
 	// quarantinedEntities is how many entities are parked because an event of
-	// theirs could not be applied.
+	// theirs could not be applied. Unset: not known yet.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	QuarantinedEntities int64 `json:"quarantinedEntities,omitempty"`
+	QuarantinedEntities *int64 `json:"quarantinedEntities,omitempty"`
 }
 
 // ProjectionList is a list of Projections.

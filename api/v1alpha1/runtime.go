@@ -27,11 +27,11 @@ type Runtime struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	// spec says which pods to run, and on which store.
 	// +required
-	Spec RuntimeSpec `json:"spec,omitzero"`
+	Spec RuntimeSpec `json:"spec,omitempty,omitzero"`
 	// status is what the operator sees of the pods.
 	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
-	Status RuntimeStatus `json:"status,omitempty"`
+	Status RuntimeStatus `json:"status,omitempty,omitzero"`
 }
 
 // RuntimeSpec says how many pods run, what they run, and how fast a silent one
@@ -39,10 +39,13 @@ type Runtime struct {
 type RuntimeSpec struct {
 	// storeRef names the EventStore that the pods write to.
 	// +required
-	StoreRef LocalReference `json:"storeRef,omitzero"`
-	// replicas is how many pods run. Leave it out under an autoscaler, so that
-	// applying the manifest again does not undo its work. A Runtime on SQLite
-	// with more than 1 is Stalled with SingleReplicaStore.
+	StoreRef LocalReference `json:"storeRef,omitempty,omitzero"`
+	// replicas is how many pods run. Leave it out under an autoscaler: applying
+	// the manifest again then leaves the autoscaler's number alone. A Runtime on
+	// SQLite with more than 1 is Stalled with SingleReplicaStore. Default: 1,
+	// because the scale subresource, which autoscalers start from, cannot be
+	// read without a number.
+	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
@@ -56,26 +59,24 @@ type RuntimeSpec struct {
 	Image string `json:"image,omitempty"`
 	// resources are what each pod's container asks for and may use.
 	// +optional
-	Resources Resources `json:"resources,omitzero"`
+	Resources Resources `json:"resources,omitempty,omitzero"`
 	// pod is laid over the pods that the operator makes.
 	// +optional
-	Pod PodOverlay `json:"pod,omitzero"`
+	Pod PodOverlay `json:"pod,omitempty,omitzero"`
 	// failover says how soon a silent pod loses its shards.
 	// +kubebuilder:default={}
 	// +optional
-	Failover Failover `json:"failover,omitzero"`
+	Failover Failover `json:"failover,omitempty,omitzero"`
 }
 
 // Resources are a container's requests and limits, in the words of a pod.
 type Resources struct {
 	// requests is what the scheduler sets aside, such as
 	// {cpu: 500m, memory: 256Mi}.
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
 	// +optional
 	Requests corev1.ResourceList `json:"requests,omitempty"`
 	// limits is what the container may use at most. Unset: no limit.
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
 	// +optional
 	Limits corev1.ResourceList `json:"limits,omitempty"`
@@ -85,23 +86,19 @@ type Resources struct {
 // purpose: what is not here, the operator decides.
 type PodOverlay struct {
 	// labels are added to the pods. Those of the operator win.
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=64
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 	// annotations are added to the pods. Those of the operator win.
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=64
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// nodeSelector keeps the pods to nodes with these labels.
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=64
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// tolerations let the pods run on nodes with these taints.
 	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
@@ -113,7 +110,6 @@ type PodOverlay struct {
 	// +listType=map
 	// +listMapKey=topologyKey
 	// +listMapKey=whenUnsatisfiable
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
@@ -121,7 +117,6 @@ type PodOverlay struct {
 	// the operator.
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=128
 	// +optional
 	Env []corev1.EnvVar `json:"env,omitempty"`
@@ -143,6 +138,7 @@ type PodOverlay struct {
 // pause without losing its shards. Being wrong costs a move, never data.
 //
 // +kubebuilder:validation:XValidation:rule="self.heartbeatTimeoutMilliseconds >= 2 * self.heartbeatIntervalMilliseconds",message="heartbeatTimeoutMilliseconds must be at least twice heartbeatIntervalMilliseconds, so that one lost heartbeat moves nothing"
+// +kubebuilder:validation:MinProperties=1
 type Failover struct {
 	// heartbeatIntervalMilliseconds is the time between two heartbeats.
 	// Default: 200.
@@ -161,6 +157,8 @@ type Failover struct {
 }
 
 // RuntimeStatus is what the operator sees of the pods.
+//
+// +kubebuilder:validation:MinProperties=1
 type RuntimeStatus struct {
 	// observedGeneration is the generation that the conditions speak of; -1
 	// before the first visit.
@@ -174,18 +172,19 @@ type RuntimeStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// replicas is how many pods there are.
+	// replicas is how many pods there are. Unset: not counted yet.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	Replicas int32 `json:"replicas,omitempty"`
-	// readyReplicas is how many pods are ready to own shards.
+	Replicas *int32 `json:"replicas,omitempty"`
+	// readyReplicas is how many pods are ready to own shards. Unset: not
+	// counted yet.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
-	// shards is how many shards the pods own together.
+	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
+	// shards is how many shards the pods own together. Unset: not counted yet.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	Shards int32 `json:"shards,omitempty"`
+	Shards *int32 `json:"shards,omitempty"`
 	// selector selects the pods, as a string; autoscalers read it through the
 	// scale subresource.
 	// +kubebuilder:validation:MinLength=1

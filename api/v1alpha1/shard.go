@@ -33,18 +33,18 @@ type Shard struct {
 	// spec says which entities the shard holds. It cannot change.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec of a Shard cannot change: the store decides which entities a shard holds"
 	// +required
-	Spec ShardSpec `json:"spec,omitzero"`
+	Spec ShardSpec `json:"spec,omitempty,omitzero"`
 	// status is who owns the shard, and how it fared.
 	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
-	Status ShardStatus `json:"status,omitempty"`
+	Status ShardStatus `json:"status,omitempty,omitzero"`
 }
 
 // ShardSpec says which entities of which Aggregate a shard holds.
 type ShardSpec struct {
 	// aggregateRef names the Aggregate.
 	// +required
-	AggregateRef AggregateReference `json:"aggregateRef,omitzero"`
+	AggregateRef AggregateReference `json:"aggregateRef,omitempty,omitzero"`
 	// id is the shard's number within the Aggregate, never used again. It has
 	// at most four digits, so that the name fits a label.
 	// +kubebuilder:validation:Minimum=0
@@ -53,7 +53,7 @@ type ShardSpec struct {
 	ID int32 `json:"id"`
 	// slots are the slots whose entities the shard holds.
 	// +required
-	Slots SlotRange `json:"slots,omitzero"`
+	Slots SlotRange `json:"slots,omitempty,omitzero"`
 }
 
 // SlotRange is a range of slots, both ends included.
@@ -73,6 +73,8 @@ type SlotRange struct {
 }
 
 // ShardStatus follows what the store and the pods say.
+//
+// +kubebuilder:validation:MinProperties=1
 type ShardStatus struct {
 	// observedGeneration is the generation that the conditions speak of; -1
 	// before the first visit.
@@ -90,14 +92,15 @@ type ShardStatus struct {
 	// +optional
 	Owner *ShardOwner `json:"owner,omitempty"`
 	// epoch counts the shard's owners; the store refuses writes under an older
-	// one. 0: never owned.
+	// one. 0: never owned. Unset: not known yet.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	Epoch int64 `json:"epoch,omitempty"`
+	Epoch *int64 `json:"epoch,omitempty"`
 	// restarts counts how often the shard was restarted because it failed.
+	// Unset: not known yet.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	Restarts int32 `json:"restarts,omitempty"`
+	Restarts *int32 `json:"restarts,omitempty"`
 	// lastFailover tells of the latest unplanned move. Unset: there was none.
 	// +optional
 	LastFailover *ShardFailover `json:"lastFailover,omitempty"`
@@ -124,7 +127,7 @@ type ShardFailover struct {
 	Reason FailoverReason `json:"reason,omitempty"`
 	// detectedTime is when the failure was noticed.
 	// +required
-	DetectedTime metav1.Time `json:"detectedTime,omitzero"`
+	DetectedTime metav1.Time `json:"detectedTime,omitempty,omitzero"`
 	// recoveredTime is when the shard took writes again. Unset: not yet.
 	// +optional
 	RecoveredTime *metav1.Time `json:"recoveredTime,omitempty"`
