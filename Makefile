@@ -3,6 +3,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+# A clone that belongs to somebody else makes git refuse, and go build with it.
+# The version is stamped below, so nothing is lost.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # Targets call scripts that are parallel inside already.
 .NOTPARALLEL:
 
@@ -12,7 +15,7 @@ VERSION_VARIABLE := github.com/leftfold/leftfold/runtime/cli.Version
 
 # Binaries are static, tell nothing of the machine that built them, and are the
 # same wherever the same sources are built.
-GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X $(VERSION_VARIABLE)=$(VERSION)'
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X $(VERSION_VARIABLE)=$(VERSION)'
 
 ##@ Use
 
