@@ -77,15 +77,15 @@ type AggregateSpec struct {
 	Events []Event `json:"events,omitempty"`
 	// snapshots says how often an entity's state is saved, so that loading it
 	// need not read all of its events.
-	// +kubebuilder:default={}
+	// +kubebuilder:default={every: 100}
 	// +optional
 	Snapshots Snapshots `json:"snapshots,omitempty,omitzero"`
 	// passivation says when an entity leaves memory.
-	// +kubebuilder:default={}
+	// +kubebuilder:default={idleSeconds: 120}
 	// +optional
 	Passivation Passivation `json:"passivation,omitempty,omitzero"`
 	// deduplication says how long a command's key is remembered.
-	// +kubebuilder:default={}
+	// +kubebuilder:default={commands: 128, minutes: 10}
 	// +optional
 	Deduplication Deduplication `json:"deduplication,omitempty,omitzero"`
 }

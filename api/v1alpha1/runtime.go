@@ -64,7 +64,7 @@ type RuntimeSpec struct {
 	// +optional
 	Pod PodOverlay `json:"pod,omitempty,omitzero"`
 	// failover says how soon a silent pod loses its shards.
-	// +kubebuilder:default={}
+	// +kubebuilder:default={heartbeatIntervalMilliseconds: 200, heartbeatTimeoutMilliseconds: 1000}
 	// +optional
 	Failover Failover `json:"failover,omitempty,omitzero"`
 }

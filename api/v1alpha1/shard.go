@@ -6,6 +6,10 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // to slots, slots belong to shards.
 const LastSlot = 65535
 
+// Shard's rule on metadata.name takes the number out of the name instead of
+// writing the number as text: the API server knows no bound for such a text, and
+// refuses a rule whose cost it cannot bound.
+
 // Shard is one part of an Aggregate's entities, owned by one pod at a time. The
 // operator makes Shards, named <aggregate>-<id>; they are there for people to
 // look at. Who owns a shard is decided by the store, and a Shard's status
@@ -24,7 +28,7 @@ const LastSlot = 65535
 // +kubebuilder:printcolumn:name="Last-Failover",type=string,priority=1,JSONPath=`.status.lastFailover.reason`
 // +kubebuilder:printcolumn:name="Took-Ms",type=integer,priority=1,JSONPath=`.status.lastFailover.durationMilliseconds`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name == self.spec.aggregateRef.name + '-' + string(self.spec.id)",message="metadata.name must be spec.aggregateRef.name, a dash and spec.id, such as account-3"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.startsWith(self.spec.aggregateRef.name + '-') && self.metadata.name.substring(size(self.spec.aggregateRef.name) + 1).matches('^(0|[1-9][0-9]*)$') && int(self.metadata.name.substring(size(self.spec.aggregateRef.name) + 1)) == self.spec.id",message="metadata.name must be spec.aggregateRef.name, a dash and spec.id, such as account-3"
 type Shard struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the standard object metadata.
