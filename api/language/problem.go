@@ -1,0 +1,98 @@
+package language
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one mistake in a definition.
+type Problem struct {
+	// Path is where: spec.commands[3].emit[0].set.amount.
+	Path string
+	// Message says what is wrong and names the field.
+	Message string
+	// Fix says what to do; "" when the message leaves no choice.
+	Fix string
+	// Warning marks what works but is likely not meant. A definition that has
+	// only warnings compiles.
+	Warning bool
+}
+
+// String gives path, message and fix in one line.
+func (p Problem) String() string {
+	s := p.Path + ": " + p.Message
+	if p.Fix != "" {
+		s += "; " + p.Fix
+	}
+	return s
+}
+
+// HasErrors tells whether any of the problems is more than a warning.
+func HasErrors(problems []Problem) bool {
+	return slices.ContainsFunc(problems, func(p Problem) bool { return !p.Warning })
+}
+
+// report gathers the problems of one definition.
+type report struct {
+	problems []Problem
+}
+
+func (r *report) error(path, fix, format string, args ...any) {
+	r.problems = append(r.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+func (r *report) warn(path, fix, format string, args ...any) {
+	r.problems = append(r.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...), Fix: fix, Warning: true})
+}
+
+func (r *report) failed() bool { return HasErrors(r.problems) }
+
+// didYouMean is the fix for a name that is not known: the nearest one, or all
+// when there are few.
+func didYouMean(name string, known []string) string {
+	if near := nearest(name, known); near != "" {
+		return "did you mean " + near + "?"
+	}
+	switch {
+	case len(known) == 0:
+		return ""
+	case len(known) > 12:
+		known = append(slices.Clone(known[:12]), "…")
+	}
+	return "known are " + strings.Join(known, ", ")
+}
+
+// nearest gives the known name that is a slip of the pen away, "" when none is.
+func nearest(name string, known []string) string {
+	best, bestDistance := "", 1+max(1, len(name)/3)
+	for _, k := range known {
+		if strings.EqualFold(k, name) {
+			return k
+		}
+		if d := distance(name, k); d < bestDistance {
+			best, bestDistance = k, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to add, drop or change between two names.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,120 @@
+package cel
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/leftfold/leftfold/api/language"
+	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/runtime/behavior"
+)
+
+// bank is the account of the contract.
+func bank(t testing.TB) *Behavior {
+	t.Helper()
+	data, err := os.ReadFile("../../../api/language/testdata/bank.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a v1alpha1.Aggregate
+	if err := yaml.UnmarshalStrict(data, &a); err != nil {
+		t.Fatal(err)
+	}
+	compiled, problems := language.Compile(a.Name, &a.Spec)
+	if len(problems) > 0 {
+		t.Fatalf("the bank has problems: %v", problems)
+	}
+	return New(compiled)
+}
+
+var testMeta = behavior.Meta{
+	Aggregate: "account", Entity: "a-1", Version: 1, CommandID: "c-1",
+	Time: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC),
+}
+
+// handle sends one command and folds what it leads to.
+func handle(t testing.TB, b *Behavior, s behavior.State, command, body string) (behavior.State, []behavior.Event, error) {
+	t.Helper()
+	c, err := b.Parse(command, []byte(body))
+	if err != nil {
+		return s, nil, err
+	}
+	events, err := b.Decide(s, c, testMeta)
+	if err != nil {
+		return s, nil, err
+	}
+	for _, e := range events {
+		if s, err = b.Try(s, e, testMeta); err != nil {
+			return nil, nil, err
+		}
+	}
+	return s, events, nil
+}
+
+func TestBankWorksEndToEnd(t *testing.T) {
+	b := bank(t)
+	s := b.Zero()
+	for _, step := range []struct{ command, body, events, state, refused string }{
+		{"Deposit", `{"amount":1}`, "", `{"balance":0,"limits":{},"owner":"","status":""}`, "NotOpen: the command is refused: NotOpen"},
+		{"Open", `{"owner":""}`, "", "", "CheckFailed: owner: does not pass the check size(self) > 0"},
+		{"Open", `{"owner":"ada"}`, `Opened{"owner":"ada"}`, `{"balance":0,"limits":{},"owner":"ada","status":"open"}`, ""},
+		{"Open", `{"owner":"ada"}`, "", "", "AlreadyOpen: the command is refused: AlreadyOpen"},
+		{"Deposit", `{"amount":0}`, "", "", "CheckFailed: amount: does not pass the check self > 0"},
+		{"Deposit", `{"amount":"1000"}`, `Deposited{"amount":1000}`, `{"balance":1000,"limits":{},"owner":"ada","status":"open"}`, ""},
+		{"SetLimits", `{"limits":{"web":{"single":500},"atm":{"single":-1}}}`, "", "", `CheckFailed: limits["atm"].single: does not pass the check self >= 0`},
+		{"SetLimits", `{"limits":{"web":{"single":500},"atm":{"single":200}}}`,
+			`LimitSet{"channel":"atm","limit":{"single":200}} LimitSet{"channel":"web","limit":{"single":500}}`,
+			`{"balance":1000,"limits":{"atm":{"single":200},"web":{"single":500}},"owner":"ada","status":"open"}`, ""},
+		{"Withdraw", `{"amount":201}`, "", "", "OverLimit: the command is refused: OverLimit"},
+		{"Withdraw", `{"amount":200}`, `Withdrawn{"amount":200,"fee":100}`, `{"balance":700,"limits":{"atm":{"single":200},"web":{"single":500}},"owner":"ada","status":"open"}`, ""},
+		{"Withdraw", `{"amount":701,"channel":"desk"}`, "", "", "InsufficientFunds: balance 700, needed 701"},
+		{"Withdraw", `{"amount":700,"channel":"desk"}`, `Withdrawn{"amount":700,"fee":0}`, `{"balance":0,"limits":{"atm":{"single":200},"web":{"single":500}},"owner":"ada","status":"open"}`, ""},
+	} {
+		next, events, err := handle(t, b, s, step.command, step.body)
+		if err != nil {
+			if err.Error() != step.refused {
+				t.Errorf("%s %s: refused with %q, want %q", step.command, step.body, err, step.refused)
+			}
+		} else {
+			if step.refused != "" {
+				t.Errorf("%s %s: went through, want %q", step.command, step.body, step.refused)
+			}
+			if got := describe(events); got != step.events {
+				t.Errorf("%s %s: events %s, want %s", step.command, step.body, got, step.events)
+			}
+			s = next
+		}
+		if step.state != "" {
+			if got := encode(t, b, s); got != step.state {
+				t.Errorf("%s %s: state %s, want %s", step.command, step.body, got, step.state)
+			}
+		}
+	}
+}
+
+func describe(events []behavior.Event) string {
+	out := ""
+	for i, e := range events {
+		if i > 0 {
+			out += " "
+		}
+		out += e.Type + string(e.Data)
+	}
+	return out
+}
+
+func encode(t testing.TB, b *Behavior, s behavior.State) string {
+	t.Helper()
+	data, err := b.EncodeState(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !json.Valid(data) {
+		t.Fatalf("the state is no JSON: %s", data)
+	}
+	return string(data)
+}
