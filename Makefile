@@ -42,6 +42,10 @@ build: ## Build bin/leftfold
 generate: ## Write the generated files anew: deepcopy, CRDs
 	hack/generate.sh
 
+.PHONY: format
+format: ## Format all Go code, imports grouped: standard library, others, ours
+	hack/golangci-lint.sh fmt
+
 .PHONY: clean
 clean: ## Remove what was built here (not the cache of tools, see `make help`)
 	rm -rf bin
