@@ -65,7 +65,7 @@ type Event struct {
 	TypeVersion int32
 	// Data is the event's fields as one JSON object. What a store gives back is
 	// equal in value, not in bytes: keys may be in another order, numbers written
-	// otherwise (see Canonical).
+	// otherwise (see AppendCanonical).
 	Data json.RawMessage
 	Meta Meta
 	// CommandID is the id of the command that caused the event: the caller's
