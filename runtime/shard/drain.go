@@ -1,0 +1,78 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+)
+
+// Drain gives the shard away, in this order: snapshot the hot entities while
+// still serving, stop taking, commit what is decided, release. What was taken
+// and not decided is answered ErrNotOwner, and may be sent to the next owner.
+// It is idempotent. When ctx ends first, the shard stops as it is: then a batch
+// in flight is answered OutcomeUnknown, and the release is missing, which costs
+// the next owner nothing.
+func (s *Shard) Drain(ctx context.Context) error {
+	hot := make(chan (<-chan struct{}), 1)
+	s.post(func() {
+		if s.ended || s.draining {
+			return
+		}
+		hot <- s.snapshotHot()
+	})
+	select {
+	case written := <-hot:
+		select {
+		case <-written:
+		case <-s.done:
+		case <-ctx.Done():
+		}
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	s.post(s.startDrain)
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		s.post(func() { s.end(ErrClosed) })
+		s.cancel()
+		<-s.done
+		return fmt.Errorf("drain shard %s: %w", s.id, ctx.Err())
+	}
+	return s.err
+}
+
+func (s *Shard) startDrain() {
+	if s.ended || s.draining {
+		return
+	}
+	moving := notOwner("it is moving")
+	s.box.close(moving)
+	s.draining = true
+	s.showState()
+	for _, e := range s.entities {
+		for e.waiting() > 0 {
+			s.answer(e.pop(), reply{err: moving})
+		}
+		s.answerAll(e.readers, moving)
+		e.readers = nil
+	}
+}
+
+// releaseIfDrained ends a draining shard when nothing is pending any more.
+func (s *Shard) releaseIfDrained() {
+	if !s.draining || s.release || s.ended || s.settling ||
+		s.inflight != nil || len(s.gather.entries) > 0 || len(s.waiters) > 0 {
+		return
+	}
+	s.release = true
+	lease := s.Lease()
+	s.work.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, s.limits().CallTimeout)
+		defer cancel()
+		if err := s.host.cfg.Store.Release(ctx, lease); err != nil {
+			s.log.Warn("could not release a drained shard; the next owner claims it all the same", slog.Any("error", err))
+		}
+		s.post(func() { s.end(nil) })
+	})
+}

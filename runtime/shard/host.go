@@ -1,0 +1,367 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+)
+
+// Host holds the shards of one process on one store, and what they share: the
+// committer, the lease checker, the snapshot writer, the pruner and the memory
+// budget. Its methods are safe for concurrent use.
+type Host struct {
+	cfg Config
+
+	ctx    context.Context // of all store calls; ends when Close gives up
+	cancel context.CancelFunc
+
+	committer *committer
+	checker   *checker
+	snapshots *snapshotWriter
+	pruner    *pruner
+	loads     *loadPool
+	memory    atomic.Int64
+
+	ticks   sync.WaitGroup
+	stop    chan struct{} // ends the ticks
+	running sync.WaitGroup
+	closed  chan struct{}
+
+	// serving is the set of live shards, replaced as a whole.
+	serving atomic.Pointer[[]*Shard]
+
+	mu      sync.Mutex
+	closing bool
+	opening map[eventstore.ShardID]chan struct{}
+	shards  map[eventstore.ShardID]*Shard
+	// acked is the last event of each shard that this process has acknowledged
+	// or seen at a claim; a store that has less went back.
+	acked sync.Map // eventstore.ShardID -> link
+}
+
+type link struct {
+	seq  int64
+	hash eventstore.Hash
+}
+
+// NewHost starts the goroutines that shards share. Close ends them.
+func NewHost(cfg Config) *Host {
+	cfg = cfg.withDefaults()
+	h := &Host{
+		cfg:     cfg,
+		stop:    make(chan struct{}),
+		closed:  make(chan struct{}),
+		opening: make(map[eventstore.ShardID]chan struct{}),
+		shards:  make(map[eventstore.ShardID]*Shard),
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.serving.Store(&[]*Shard{})
+	h.committer = startCommitter(h.ctx, cfg.Store, cfg.Store.AppendConcurrency(), cfg.Limits.AppendTimeout)
+	h.checker = startChecker(h.ctx, cfg.Store, cfg.Limits.CallTimeout)
+	h.snapshots = startSnapshotWriter(h.ctx, &cfg)
+	h.pruner = &pruner{store: cfg.Store, timeout: cfg.Limits.CallTimeout, log: cfg.Logger}
+	h.loads = startLoadPool(cfg.Limits.Loads)
+	h.ticks.Go(h.tick)
+	return h
+}
+
+// Open claims a shard and serves it. A shard that this host serves already is
+// returned as it is. Errors: ErrNotOwner when another process claimed it at the
+// same time, ErrStoreWentBack, ErrClosed, those of eventstore.Log.Claim.
+func (h *Host) Open(ctx context.Context, spec Spec) (*Shard, error) {
+	for {
+		h.mu.Lock()
+		if h.closing {
+			h.mu.Unlock()
+			return nil, ErrClosed
+		}
+		if s := h.shards[spec.ID]; s != nil {
+			h.mu.Unlock()
+			return s, nil
+		}
+		other := h.opening[spec.ID]
+		if other == nil {
+			break
+		}
+		h.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	opened := make(chan struct{})
+	h.opening[spec.ID] = opened
+	h.running.Add(1)
+	h.mu.Unlock()
+
+	s, err := h.take(ctx, spec)
+	h.mu.Lock()
+	delete(h.opening, spec.ID)
+	if err == nil {
+		h.shards[spec.ID] = s
+		h.publish()
+		h.cfg.Observer.shardsOwned(spec.Aggregate, 1)
+		go s.run()
+	}
+	h.mu.Unlock()
+	close(opened)
+	if err != nil {
+		h.running.Done()
+		return nil, fmt.Errorf("open shard %s: %w", spec.ID, err)
+	}
+	return s, nil
+}
+
+// take claims the shard and makes it, ready to run.
+func (h *Host) take(ctx context.Context, spec Spec) (*Shard, error) {
+	row, err := h.readRow(ctx, spec.ID)
+	if err != nil {
+		return nil, err
+	}
+	c := h.claim(ctx, spec.ID, row.Epoch, openClaims)
+	switch {
+	case c.err != nil:
+		return nil, c.err
+	case c.lost:
+		return nil, notOwner("another process claimed it at the same time")
+	}
+	if err := h.verifyHead(ctx, c.row); err != nil {
+		h.cfg.Logger.Error("THE STORE WENT BACK: it has lost what it acknowledged; the shard stays closed",
+			slog.String("shard", spec.ID.String()), slog.Any("error", err))
+		return nil, err
+	}
+	generation, err := h.generation(ctx, spec.ID.Aggregate)
+	if err != nil {
+		release, cancel := context.WithTimeout(h.ctx, h.cfg.Limits.CallTimeout)
+		defer cancel()
+		return nil, errors.Join(err, h.cfg.Store.Release(release, c.row.Lease))
+	}
+	return h.newShard(spec, c.row, generation), nil
+}
+
+// verifyHead compares a claimed shard with what this process knows of it.
+func (h *Host) verifyHead(ctx context.Context, row eventstore.ShardState) error {
+	v, ok := h.acked.Load(row.Shard)
+	if !ok {
+		return nil
+	}
+	known := v.(link)
+	hash := row.HeadHash
+	if row.Head > known.seq && known.seq > 0 {
+		ctx, cancel := context.WithTimeout(ctx, h.cfg.Limits.CallTimeout)
+		defer cancel()
+		events, err := h.cfg.Store.ReadShard(ctx, row.Shard, known.seq-1, 1)
+		if err != nil {
+			return fmt.Errorf("compare with what was acknowledged: %w", err)
+		}
+		if len(events) == 1 {
+			hash = events[0].Hash
+		}
+	}
+	if row.Head < known.seq || known.seq > 0 && hash != known.hash {
+		return fmt.Errorf("%w: acknowledged up to %d (%s), found %d (%s)", ErrStoreWentBack, known.seq, known.hash, row.Head, row.HeadHash)
+	}
+	return nil
+}
+
+// generation is the number of the aggregate's accepted definition. A shard that
+// was given an older one holds its commands until it has caught up.
+func (h *Host) generation(ctx context.Context, id eventstore.AggregateID) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Limits.CallTimeout)
+	defer cancel()
+	all, err := h.cfg.Store.Aggregates(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the definition's generation: %w", err)
+	}
+	for _, a := range all {
+		if a.ID == id {
+			return a.Generation, nil
+		}
+	}
+	return 0, eventstore.ErrUnknownName
+}
+
+func (h *Host) newShard(spec Spec, row eventstore.ShardState, generation int64) *Shard {
+	l := &h.cfg.Limits
+	s := &Shard{
+		host: h, id: spec.ID, aggregate: spec.Aggregate, slots: row.Slots,
+		log:  h.cfg.Logger.With(slog.String("aggregate", spec.Aggregate), slog.Int("shard", int(spec.ID.Number))),
+		done: make(chan struct{}),
+		box:  mailbox{maxCount: int64(l.MailboxCommands), maxBytes: l.MailboxBytes, wake: make(chan struct{}, 1)},
+		feed: feed{maxEvents: l.FeedEvents, maxBytes: l.FeedBytes, head: row.Head},
+	}
+	s.ctx, s.cancel = context.WithCancel(h.ctx)
+	s.cur = spec.Definition.withDefaults()
+	s.def.Store(s.cur)
+	s.holdUntil = generation
+	s.renew(row)
+	s.head, s.headHash, s.headTime = row.Head, row.HeadHash, row.HeadTime
+	s.entities = make(map[string]*entity)
+	s.loads = make(map[*entity]struct{})
+	s.gather = newBatch(1, nil)
+	s.showState()
+	h.acknowledged(s.id, row.Head, row.HeadHash)
+	return s
+}
+
+// finish is the end of a shard's goroutine.
+func (s *Shard) finish() {
+	h := s.host
+	s.cancel()
+	s.arrived, s.calls = s.box.take(s.arrived[:0], s.calls[:0])
+	for _, r := range s.arrived {
+		s.answer(r, reply{err: notOwner("it has stopped")})
+	}
+	s.work.Wait()
+	for _, e := range s.entities {
+		s.remove(e)
+	}
+	s.lastUse.Store(0)
+	s.observeDepth()
+	h.mu.Lock()
+	delete(h.shards, s.id)
+	h.publish()
+	h.mu.Unlock()
+	h.cfg.Observer.shardsOwned(s.aggregate, -1)
+	s.setState(Stopped)
+	close(s.done)
+	if s.err != nil && !errors.Is(s.err, ErrClosed) && h.cfg.OnLost != nil {
+		h.cfg.OnLost(s, s.err)
+	}
+	h.running.Done()
+}
+
+func (h *Host) publish() {
+	all := slices.Collect(maps.Values(h.shards))
+	h.serving.Store(&all)
+}
+
+func (h *Host) acknowledged(id eventstore.ShardID, seq int64, hash eventstore.Hash) {
+	h.acked.Store(id, link{seq, hash})
+}
+
+// Shards are those that the host serves, in no order.
+func (h *Host) Shards() []*Shard { return slices.Clone(*h.serving.Load()) }
+
+// Shard is the one that the host serves under this id, or nil.
+func (h *Host) Shard(id eventstore.ShardID) *Shard {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.shards[id]
+}
+
+// tick rechecks all leases and lets every shard look after its memory.
+func (h *Host) tick() {
+	ticker := time.NewTicker(h.cfg.Limits.RecheckEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-h.stop:
+			return
+		}
+		shards := h.Shards()
+		h.recheck(shards)
+		for _, s := range shards {
+			s.post(s.tick)
+		}
+		h.pruner.prune(h.ctx)
+	}
+}
+
+// recheck stops the shards whose lease does not hold any more, also idle ones.
+func (h *Host) recheck(shards []*Shard) {
+	if len(shards) == 0 {
+		return
+	}
+	leases := make([]eventstore.Lease, len(shards))
+	for i, s := range shards {
+		leases[i] = s.Lease()
+	}
+	holds, err := h.checker.ask(h.ctx, leases)
+	if err != nil {
+		h.cfg.Logger.Warn("cannot recheck the leases; going on, since every append proves its own", slog.Any("error", err))
+		return
+	}
+	for i, s := range shards {
+		if !holds[i] {
+			s.post(func() { s.revoke(leases[i]) })
+		}
+	}
+}
+
+// Close drains all shards and ends the host's goroutines. When ctx ends first,
+// shards stop as they are; see Shard.Drain. It is idempotent.
+func (h *Host) Close(ctx context.Context) error {
+	h.mu.Lock()
+	first := !h.closing
+	h.closing = true
+	h.mu.Unlock()
+	if !first {
+		select {
+		case <-h.closed:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer close(h.closed)
+	abandon := context.AfterFunc(ctx, h.cancel)
+	defer abandon()
+
+	close(h.stop)
+	h.ticks.Wait()
+	var failed []error
+	var mu sync.Mutex
+	var drains sync.WaitGroup
+	for _, s := range h.afterOpening() {
+		drains.Go(func() {
+			if err := s.Drain(ctx); err != nil && !errors.Is(err, ErrNotOwner) {
+				mu.Lock()
+				failed = append(failed, err)
+				mu.Unlock()
+			}
+		})
+	}
+	drains.Wait()
+	h.running.Wait()
+	h.loads.close()
+	h.checker.close()
+	h.committer.close()
+	h.snapshots.close()
+	h.pruner.prune(h.ctx)
+	h.cancel()
+	return errors.Join(failed...)
+}
+
+// afterOpening waits for the shards that are being opened, and gives all.
+func (h *Host) afterOpening() []*Shard {
+	h.mu.Lock()
+	opening := slices.Collect(maps.Values(h.opening))
+	h.mu.Unlock()
+	for _, o := range opening {
+		<-o
+	}
+	return h.Shards()
+}
+
+func (o *Observer) entitiesLoaded(aggregate string, delta int) {
+	if o.EntitiesLoaded != nil {
+		o.EntitiesLoaded(aggregate, delta)
+	}
+}
+
+func (o *Observer) shardsOwned(aggregate string, delta int) {
+	if o.ShardsOwned != nil {
+		o.ShardsOwned(aggregate, delta)
+	}
+}

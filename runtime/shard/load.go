@@ -1,0 +1,322 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sort"
+	"time"
+
+	"github.com/leftfold/leftfold/runtime/behavior"
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
+)
+
+// Entities are loaded by a few goroutines of the host, while the shard serves
+// others: the snapshot, if it is of this definition's fold and its event is in
+// the log, and the events after it; the window from the snapshot, the events and
+// the outcome rows.
+
+// loaded is an entity as the store has it.
+type loadedEntity struct {
+	at       fold
+	seq      int64
+	hash     eventstore.Hash
+	snapshot int64 // version of the snapshot it was loaded from
+	window   window
+	stale    []eventstore.Outcome // rows that have left the window
+}
+
+// load starts loading an absent entity.
+func (s *Shard) load(e *entity) {
+	e.phase = loading
+	s.loads[e] = struct{}{}
+	s.startLoad(e, 0)
+}
+
+func (s *Shard) startLoad(e *entity, tries int) {
+	def := s.cur
+	l := loader{
+		reader: s.host.cfg.Store, aggregate: s.id.Aggregate, name: s.aggregate,
+		behavior: def.Behavior, timeout: s.limits().CallTimeout, log: s.log,
+	}
+	s.host.loads.submit(func() {
+		got, err := l.entity(s.ctx, e.id, s.host.cfg.Now(), def)
+		s.post(func() { s.loadDone(e, def, got, err, tries) })
+	})
+}
+
+func (s *Shard) loadDone(e *entity, def *Definition, got *loadedEntity, err error, tries int) {
+	if s.ended || e.phase != loading {
+		return
+	}
+	if def != s.cur && (err != nil || def.Behavior.Fingerprint() != s.cur.Behavior.Fingerprint()) {
+		s.startLoad(e, 0)
+		return
+	}
+	if err != nil {
+		s.loadFailed(e, err, tries)
+		return
+	}
+	delete(s.loads, e)
+	e.phase = ready
+	e.committed, e.spec = got.at, got.at
+	e.seq, e.hash, e.window, e.snapshot = got.seq, got.hash, got.window, got.snapshot
+	for _, o := range got.stale {
+		s.host.pruner.add(s.id.Aggregate, o)
+	}
+	s.resize(e)
+	readers := e.readers
+	e.readers = nil
+	for _, r := range readers {
+		s.read(e, r)
+	}
+	s.schedule(e)
+}
+
+// loadFailed tries again as long as somebody waits; an entity that the behaviour
+// cannot fold fails its callers at once.
+func (s *Shard) loadFailed(e *entity, err error, tries int) {
+	s.sweep(e)
+	p := problem.From(err)
+	if p.Reason != problem.BehaviorFailed && e.waiting()+len(e.readers) > 0 {
+		if tries == 0 {
+			s.log.Warn("cannot load an entity; trying again", slog.Any("error", err))
+		}
+		time.AfterFunc(backoff(tries), func() {
+			s.post(func() {
+				if !s.ended && e.phase == loading {
+					s.startLoad(e, tries+1)
+				}
+			})
+		})
+		return
+	}
+	delete(s.loads, e)
+	e.phase = absent
+	for e.waiting() > 0 {
+		s.answer(e.pop(), reply{err: p})
+	}
+	s.answerAll(e.readers, p)
+	e.readers = nil
+	s.remove(e)
+}
+
+// loader reads entities; it belongs to nobody and may be used anywhere.
+type loader struct {
+	reader    eventstore.Reader
+	aggregate eventstore.AggregateID
+	name      string
+	behavior  behavior.Behavior
+	timeout   time.Duration
+	log       *slog.Logger
+}
+
+// Events are read in pages of this many.
+const loadPage = 500
+
+// entity loads an entity at its head, with its window.
+func (l loader) entity(ctx context.Context, id string, now time.Time, def *Definition) (*loadedEntity, error) {
+	var records []record
+	got, err := l.fold(ctx, id, nil, func(ev *eventstore.Event) {
+		records = addEvent(records, ev)
+		if len(records) >= recordsAtOnce && len(records) > 4*def.DedupCommands {
+			records = pruneRecords(records, now, def)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	call, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	rows, err := l.reader.LoadOutcomes(call, l.aggregate, id)
+	if err != nil {
+		return nil, fmt.Errorf("load outcomes: %w", err)
+	}
+	for _, o := range rows {
+		rec := newRecord(o.CommandID, o.RequestHash, o.Time)
+		rec.keyed, rec.version = true, o.Version
+		if rec.seq, rec.refusal, err = decodeOutcome(o.Answer); err != nil {
+			return nil, fmt.Errorf("outcome of command %q: %w", o.CommandID, err)
+		}
+		records = append(records, rec)
+	}
+	got.buildWindow(id, append(got.remembered, records...), now, def)
+	return &got.loadedEntity, nil
+}
+
+// buildWindow puts all that is known of an entity's commands in order. Of
+// several records of one id the latest counts.
+func (g *folded) buildWindow(entity string, records []record, now time.Time, def *Definition) {
+	sort.SliceStable(records, func(i, j int) bool {
+		a, b := &records[i], &records[j]
+		if a.version != b.version {
+			return a.version < b.version
+		}
+		// At one version: first the command whose events led to it.
+		if (a.events > 0) != (b.events > 0) {
+			return a.events > 0
+		}
+		return a.at < b.at
+	})
+	last := make(map[string]int, len(records))
+	for i := range records {
+		last[records[i].id] = i
+	}
+	for i := range records {
+		if last[records[i].id] != i {
+			continue
+		}
+		g.window.remember(records[i])
+		if len(g.window.recent)-g.window.first > 2*def.DedupCommands {
+			g.trim(entity, now, def)
+		}
+	}
+	g.trim(entity, now, def)
+}
+
+func (g *folded) trim(entity string, now time.Time, def *Definition) {
+	g.window.trim(now, def.DedupCommands, def.DedupFor, func(r *record) {
+		g.stale = append(g.stale, eventstore.Outcome{Entity: entity, CommandID: r.id, Time: time.UnixMicro(r.at).UTC()})
+	})
+}
+
+// addEvent adds a stored event to the record of its command: the events of one
+// command follow each other.
+func addEvent(records []record, ev *eventstore.Event) []record {
+	if n := len(records); n > 0 && records[n-1].id == ev.CommandID && records[n-1].version == ev.Version-1 && records[n-1].seq == ev.Seq-1 {
+		r := &records[n-1]
+		r.version, r.seq, r.events = ev.Version, ev.Seq, r.events+1
+		return records
+	}
+	r := newRecord(ev.CommandID, ev.RequestHash, ev.Meta.Time)
+	r.version, r.seq, r.events = ev.Version, ev.Seq, 1
+	return append(records, r)
+}
+
+// A long history is not remembered whole while it is folded: beyond so many
+// records, what has left the window goes.
+const recordsAtOnce = 4096
+
+func pruneRecords(records []record, now time.Time, def *Definition) []record {
+	horizon := now.Add(-def.DedupFor).UnixMicro()
+	recent := len(records) - def.DedupCommands
+	kept := records[:0]
+	for i, r := range records {
+		if i >= recent || r.keyed && r.at > horizon {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+// folded is an entity's state, and what its snapshot remembered.
+type folded struct {
+	loadedEntity
+	remembered []record
+}
+
+// fold loads an entity's state: at its head, or before the first event that stop
+// tells to stop at. visit sees each event that is folded.
+func (l loader) fold(ctx context.Context, id string, stop func(*eventstore.Event) bool, visit func(*eventstore.Event)) (out *folded, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			l.log.Error("behaviour panicked while folding stored events",
+				slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
+			out, err = nil, problem.New(problem.BehaviorFailed, "the entity's events cannot be folded")
+		}
+	}()
+	out = &folded{}
+	out.at.state = l.behavior.Zero()
+	page, more, err := l.fromSnapshot(ctx, id, out, stop)
+	for err == nil {
+		for i := range page {
+			ev := &page[i]
+			if stop != nil && stop(ev) {
+				return out, nil
+			}
+			if err = l.evolve(out, ev); err != nil {
+				return nil, err
+			}
+			if visit != nil {
+				visit(ev)
+			}
+		}
+		if !more {
+			return out, nil
+		}
+		page, err = l.events(ctx, id, out.at.version)
+		more = len(page) == loadPage
+	}
+	return nil, err
+}
+
+// fromSnapshot starts the fold at the entity's snapshot, if that can be used,
+// and gives the events after it, which it has read to check it. more tells that
+// there may be others after those.
+func (l loader) fromSnapshot(ctx context.Context, id string, out *folded, stop func(*eventstore.Event) bool) (page []eventstore.Event, more bool, err error) {
+	call, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	snap, ok, err := l.reader.LoadSnapshot(call, l.aggregate, id)
+	if err != nil {
+		return nil, false, fmt.Errorf("load snapshot: %w", err)
+	}
+	if !ok || snap.Version < 1 || snap.Behavior != l.behavior.Fingerprint() {
+		return nil, true, nil
+	}
+	page, err = l.events(ctx, id, snap.Version-1)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(page) == 0 || page[0].Version != snap.Version || page[0].Seq != snap.Seq || page[0].Hash != snap.Hash {
+		l.log.Warn("a snapshot does not fit the log; ignored", slog.Int64("version", snap.Version))
+		return nil, true, nil
+	}
+	if stop != nil && stop(&page[0]) {
+		return nil, true, nil // the snapshot is later than what is asked for
+	}
+	state, err := l.behavior.DecodeState(snap.State)
+	if err != nil {
+		l.log.Warn("a snapshot cannot be read; ignored", slog.Int64("version", snap.Version), slog.Any("error", err))
+		return nil, true, nil
+	}
+	records, err := decodeWindow(snap.Window)
+	if err != nil {
+		l.log.Warn("a snapshot's window cannot be read; ignored", slog.Int64("version", snap.Version), slog.Any("error", err))
+		return nil, true, nil
+	}
+	out.at = fold{state: state, version: snap.Version, time: page[0].Meta.Time}
+	out.seq, out.hash, out.snapshot, out.remembered = snap.Seq, snap.Hash, snap.Version, records
+	return page[1:], len(page) == loadPage, nil
+}
+
+func (l loader) events(ctx context.Context, id string, after int64) ([]eventstore.Event, error) {
+	call, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	page, err := l.reader.ReadEntity(call, l.aggregate, id, after, loadPage)
+	if err != nil {
+		return nil, fmt.Errorf("read events after version %d: %w", after, err)
+	}
+	return page, nil
+}
+
+func (l loader) evolve(out *folded, ev *eventstore.Event) error {
+	if ev.Version != out.at.version+1 {
+		return fmt.Errorf("the log has version %d where %d belongs", ev.Version, out.at.version+1)
+	}
+	state, err := l.behavior.Evolve(out.at.state,
+		behavior.Event{Type: ev.Type, TypeVersion: ev.TypeVersion, Data: ev.Data},
+		behavior.Meta{
+			Aggregate: l.name, Entity: ev.Entity, Version: ev.Version,
+			Time: ev.Meta.Time, CommandID: ev.CommandID, Principal: ev.Meta.Principal,
+		})
+	if err != nil {
+		l.log.Error("the behaviour cannot fold a stored event",
+			slog.String("shard", ev.Shard.String()), slog.Int64("seq", ev.Seq), slog.String("type", ev.Type), slog.Any("error", err))
+		return problem.New(problem.BehaviorFailed, "the entity's events cannot be folded")
+	}
+	out.at = fold{state: state, version: ev.Version, time: ev.Meta.Time}
+	out.seq, out.hash = ev.Seq, ev.Hash
+	return nil
+}
