@@ -223,3 +223,29 @@ func walk(manifest map[string]any, path string) (parent any, last string, err er
 	}
 	return parent, steps[len(steps)-1], nil
 }
+
+// appendTo adds an item, written in YAML, to a list; the path is the one that
+// the item will have.
+func appendTo(path, item string) change {
+	return func(manifest map[string]any) error {
+		var parsed any
+		if err := yaml.Unmarshal([]byte(item), &parsed); err != nil {
+			return err
+		}
+		list := path[:strings.LastIndex(path, "[")]
+		parent, last, err := walk(manifest, list)
+		if err != nil {
+			return err
+		}
+		fields, ok := parent.(map[string]any)
+		if !ok {
+			return fmt.Errorf("%s is not a field", list)
+		}
+		items, ok := fields[last].([]any)
+		if !ok || path != fmt.Sprintf("%s[%d]", list, len(items)) {
+			return fmt.Errorf("%s would not be the next item of %s", path, list)
+		}
+		fields[last] = append(items, parsed)
+		return nil
+	}
+}
