@@ -39,11 +39,19 @@ type report struct {
 }
 
 func (r *report) error(path, fix, format string, args ...any) {
-	r.problems = append(r.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...), Fix: fix})
+	r.add(Problem{Path: path, Message: fmt.Sprintf(format, args...), Fix: fix})
 }
 
 func (r *report) warn(path, fix, format string, args ...any) {
-	r.problems = append(r.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...), Fix: fix, Warning: true})
+	r.add(Problem{Path: path, Message: fmt.Sprintf(format, args...), Fix: fix, Warning: true})
+}
+
+// add keeps a problem, once: an expression that several rules use is checked
+// for each of them.
+func (r *report) add(p Problem) {
+	if !slices.Contains(r.problems, p) {
+		r.problems = append(r.problems, p)
+	}
 }
 
 func (r *report) failed() bool { return HasErrors(r.problems) }
