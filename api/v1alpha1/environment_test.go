@@ -79,7 +79,29 @@ func runWithAPIServer(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if code != 0 || flag.Lookup("test.run").Value.String() != "" || flag.Lookup("test.skip").Value.String() != "" {
+		return code
+	}
+	return everyRuleSpoke()
+}
+
+// everyRuleSpoke fails a whole run in which a rule or limit of the schemas
+// refused nothing.
+func everyRuleSpoke() int {
+	silent, err := unspoken()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for _, words := range silent {
+		fmt.Fprintln(os.Stderr, words)
+	}
+	if len(silent) > 0 {
+		fmt.Fprintf(os.Stderr, "FAIL: %d rules of the schemas have no case that breaks them\n", len(silent))
+		return 1
+	}
+	return 0
 }
 
 // programFolder returns the folder with kube-apiserver and etcd, or an error

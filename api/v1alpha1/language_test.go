@@ -208,6 +208,30 @@ func TestExpressionsHave1To4096Characters(t *testing.T) {
 	}
 }
 
+// TestExpressionsThatHaveNoPlace: where a check or a default has no place, one
+// of a wrong length is refused as well, rather than one rule hiding the other.
+func TestExpressionsThatHaveNoPlace(t *testing.T) {
+	for _, path := range []string{
+		"spec.state[0].check", "spec.state[0].default", "spec.types[0].fields[0].default",
+		"spec.events[0].fields[0].check", "spec.events[0].fields[0].default",
+	} {
+		checkRules(t, []rule{
+			{
+				name:     path + " is not empty",
+				manifest: aggregateManifest,
+				refused:  []change{set(path, `""`)},
+				says:     []string{path, "at least 1 chars"},
+			},
+			{
+				name:     path + " has at most 4,096 characters",
+				manifest: aggregateManifest,
+				refused:  []change{set(path, text(4097))},
+				says:     []string{path, "4096"},
+			},
+		})
+	}
+}
+
 func TestWhereFieldsTakeChecksAndDefaults(t *testing.T) {
 	checkRules(t, []rule{
 		{

@@ -116,6 +116,20 @@ func TestShardRules(t *testing.T) {
 			refused:  []change{set("spec.slots.last", "65536")},
 			says:     []string{"spec.slots.last", "less than or equal to 65535"},
 		},
+		{
+			name:     "the first slot is not beyond the end",
+			manifest: shardManifest,
+			accepted: []change{set("spec.slots", "{first: 65535, last: 65535}")},
+			refused:  []change{set("spec.slots.first", "65536")},
+			says:     []string{"spec.slots.first", "less than or equal to 65535"},
+		},
+		{
+			name:     "the last slot is not before the beginning",
+			manifest: shardManifest,
+			accepted: []change{set("spec.slots", "{first: 0, last: 0}")},
+			refused:  []change{set("spec.slots.last", "-1")},
+			says:     []string{"spec.slots.last", "greater than or equal to 0"},
+		},
 	})
 }
 
