@@ -12,7 +12,7 @@ var (
 	ErrRefused = errors.New("refused: the store has moved on")
 	// ErrShardsDiffer: the aggregate exists with another number of shards.
 	ErrShardsDiffer = errors.New("the aggregate exists with another number of shards")
-	// ErrUnknownName: no aggregate or shard of that name or number.
+	// ErrUnknownName: no aggregate or shard of that number.
 	ErrUnknownName = errors.New("no such aggregate or shard")
 	// ErrNotAttempted: nothing was written, and nothing will be.
 	ErrNotAttempted = errors.New("nothing was attempted")
@@ -23,17 +23,19 @@ var (
 	ErrUnsafe = errors.New("the store is not safe to use")
 )
 
-// Batch is what one shard appends at once.
+// Batch is what one shard appends at once. The owner answers for its form; a
+// store answers for its lease and head.
 type Batch struct {
 	Lease Lease
 	// Head and HeadHash are the shard's head before this batch.
 	Head     int64
 	HeadHash Hash
 	// Events continue the shard: Seq is Head+1 and so on, Hash continues
-	// HeadHash, RecordedAt is not below the head's. May be empty.
+	// HeadHash, Epoch is the lease's, RecordedAt is not below the head's. May be
+	// empty: then the head stays, and the batch only proves the lease.
 	Events []Event
-	// Outcomes are written with the events. A row with the same entity and
-	// command id is replaced (its window has passed).
+	// Outcomes are written with the events, each (entity, command id) once a
+	// batch. A stored row with the same key is replaced (its window has passed).
 	Outcomes []Outcome
 }
 
@@ -67,7 +69,7 @@ type AppendResult struct {
 	Err    error
 }
 
-// ClaimRequest asks for a shard.
+// ClaimRequest asks for a shard. Owner is not empty.
 type ClaimRequest struct {
 	Shard ShardID
 	// Expected is the epoch that the shard must have now.
@@ -79,7 +81,8 @@ type ClaimRequest struct {
 	Token Token
 }
 
-// Log is what the owner of shards needs.
+// Log is what the owner of shards needs. A lease holds while the shard is owned
+// and has the lease's epoch and token.
 type Log interface {
 	// Claim makes the caller owner under epoch Expected+1, and returns the
 	// shard's row as it is then. After it, no append under an older epoch can
@@ -87,33 +90,38 @@ type Log interface {
 	// epoch is another), ErrUnknownName, ErrNotAttempted, ErrOutcomeUnknown.
 	Claim(ctx context.Context, r ClaimRequest) (ShardState, error)
 
-	// Release clears the owner if the lease still holds, else ErrRefused. The
-	// epoch stays.
+	// Release ends the lease and clears owner and address, if the lease still
+	// holds, else ErrRefused. The epoch stays, and is what the next claim expects.
 	Release(ctx context.Context, l Lease) error
 
 	// Append writes the batches in one transaction, each only if its lease and
 	// head match, and returns one result a batch. At most one batch a shard.
 	// Batches do not affect each other: one refused or invalid batch spares the
-	// rest. When ctx ends first, the statement is abandoned, never cancelled,
-	// and the results are Unknown.
+	// rest. Nobody sees a part of a batch. When ctx ends first, the statement is
+	// abandoned, never cancelled, and the results are Unknown (NotAttempted when
+	// it had not begun). The store does not change batches, and reads them even
+	// after an abandonment: the caller must not change them any more.
 	Append(ctx context.Context, batches []Batch) []AppendResult
 
 	// Check reports for each lease whether it still holds, as of a moment after
-	// the call began.
+	// the call began. A lease of an unknown shard does not hold.
 	Check(ctx context.Context, leases []Lease) ([]bool, error)
 }
 
-// Reader reads committed data only. Any process may use it.
+// Reader reads committed data only. Any process may use it. A read that fails
+// tells nothing of what is stored. Limits are 1 and up.
 type Reader interface {
-	// Shard reads one shard's row.
+	// Shard reads one shard's row; ErrUnknownName.
 	Shard(ctx context.Context, id ShardID) (ShardState, error)
-	// Shards reads the rows of all shards of an aggregate, by number.
+	// Shards reads the rows of all shards of an aggregate, by number;
+	// ErrUnknownName.
 	Shards(ctx context.Context, aggregate AggregateID) ([]ShardState, error)
 
-	// ReadShard gives up to limit events with Seq > after, in order.
+	// ReadShard gives up to limit events with Seq > after, in order; none for an
+	// unknown shard.
 	ReadShard(ctx context.Context, id ShardID, after int64, limit int) ([]Event, error)
 	// ReadEntity gives up to limit events of one entity with Version > after,
-	// in order.
+	// in order; none for an unknown entity.
 	ReadEntity(ctx context.Context, aggregate AggregateID, entity string, after int64, limit int) ([]Event, error)
 
 	// LoadSnapshot returns ok=false when there is none.
@@ -125,8 +133,9 @@ type Reader interface {
 
 // Keeper writes what is not on the commit path.
 type Keeper interface {
-	// SaveSnapshots stores snapshots; one never replaces a higher version of
-	// the same entity under the same Behavior.
+	// SaveSnapshots stores snapshots, an entity at most once a call. There is one
+	// snapshot an entity: the newer call's replaces it, except that a lower
+	// version never replaces a higher one under the same Behavior.
 	SaveSnapshots(ctx context.Context, s []Snapshot) error
 	// DeleteOutcomes drops outcome rows that have left the entity's window,
 	// each only if its Time still is the given one (the key may live again).
@@ -137,12 +146,13 @@ type Keeper interface {
 type Catalog interface {
 	// EnsureAggregate returns the aggregate of that name, and makes it with the
 	// given number of shards (1..256, the slots divided evenly) when there is
-	// none. ErrShardsDiffer when it exists with another number.
+	// none. ErrShardsDiffer when it exists with another number. Ids are from 1.
 	EnsureAggregate(ctx context.Context, name string, shards int) (Aggregate, error)
 	// Aggregates lists all, by name.
 	Aggregates(ctx context.Context) ([]Aggregate, error)
 	// AcceptDefinition makes definition the accepted one, under generation
 	// expected+1, if the current generation is expected; else ErrRefused.
+	// ErrUnknownName when there is no such aggregate.
 	AcceptDefinition(ctx context.Context, id AggregateID, expected int64, definition []byte) (Aggregate, error)
 	// EventTypes lists the distinct event types that stored events of the
 	// aggregate have, sorted. It may be slow; it is asked when a definition
@@ -152,11 +162,12 @@ type Catalog interface {
 
 // Membership tells living processes from dead ones by the database's clock.
 type Membership interface {
-	// Heartbeat says that m lives; the first one makes it a member.
+	// Heartbeat says that m lives; the first one makes it a member, a later one
+	// replaces runtime and address. m.Age is not read.
 	Heartbeat(ctx context.Context, m Member) error
-	// Leave removes it.
+	// Leave removes a member; one that is none is no error.
 	Leave(ctx context.Context, i Incarnation) error
-	// Members lists all, with ages.
+	// Members lists all, by incarnation, with ages.
 	Members(ctx context.Context) ([]Member, error)
 }
 
@@ -171,6 +182,7 @@ type Store interface {
 	// AppendConcurrency is how many Append calls are worth having in flight:
 	// 1 for a store with one writer.
 	AppendConcurrency() int
-	// Close waits for calls in flight and frees everything.
+	// Close waits for calls in flight and frees everything. A second Close does
+	// nothing. Calls after it fail with ErrNotAttempted (Append: NotAttempted).
 	Close() error
 }
