@@ -95,7 +95,7 @@ func (s *Shard) seal(b *batch) (bad *entry, err error) {
 		for i := en.first; i < en.first+en.count; i++ {
 			ev := &b.events[i]
 			ev.Seq, ev.Epoch, ev.RecordedAt = s.head+int64(i)+1, s.Lease().Epoch, recorded
-			if ev.Hash, err = ev.Link(prev); err != nil {
+			if ev.Hash, err = s.hasher.Link(prev, ev); err != nil {
 				return en, fmt.Errorf("hash event %s: %w", ev.Type, err)
 			}
 			prev = ev.Hash

@@ -10,15 +10,15 @@
 //
 // # A shard's life
 //
-//	            Open: claim            Define             Drain
-//	 (closed) ------------> Holding ----------> Serving ----------> Draining
-//	                           |                |  ^                   |
-//	                           |  unknown outcome  | claimed anew      | released
-//	                           |   or conflict  v  |                   v
-//	                           |              Settling              Stopped (nil)
-//	                           v                |
-//	                        Stopped (ErrNotOwner: refused, or a check failed;
-//	                                 ErrStoreWentBack: acknowledged events are gone)
+//	           Open: claim            Define             Drain
+//	(closed) ------------> Holding ----------> Serving ----------> Draining
+//	                          |                |  ^                   |
+//	                          |  unknown outcome  | claimed anew      | released
+//	                          |   or conflict  v  |                   v
+//	                          |              Settling              Stopped (nil)
+//	                          v                |
+//	                       Stopped (ErrNotOwner: refused, or a check failed;
+//	                                ErrStoreWentBack: acknowledged events are gone)
 //
 // Holding is left when the shard's definition has caught up with the one that
 // the store has accepted; most shards pass it at once.

@@ -31,7 +31,7 @@ func (s *Shard) handle(ctx context.Context, c Command) (Answer, error) {
 	if err := s.mine(c.Entity); err != nil {
 		return Answer{}, err
 	}
-	r := newRequest(ctx, commandRequest, c)
+	r := s.host.requests.get(ctx, commandRequest, c)
 	r.def = s.def.Load()
 	r.parsed, r.parseErr = s.parse(r.def, &c)
 	if c.Keyed {
@@ -55,18 +55,18 @@ func (s *Shard) handle(ctx context.Context, c Command) (Answer, error) {
 // ask puts a request through the mailbox.
 func (s *Shard) ask(ctx context.Context, r *request) (reply, error) {
 	if err := ctx.Err(); err != nil {
-		r.recycle()
+		s.host.requests.put(r)
 		return reply{}, notAttempted("the request's time had run out")
 	}
 	if err := s.box.put(r); err != nil {
-		r.recycle()
+		s.host.requests.put(r)
 		return reply{}, err
 	}
 	ok, decided := r.wait(ctx)
 	switch {
 	case ok:
 		out := r.reply
-		r.recycle()
+		s.host.requests.put(r)
 		return out, nil
 	case decided:
 		return reply{}, outcomeUnknown("the command's time ran out while it was being written")
@@ -125,7 +125,7 @@ func (s *Shard) Read(ctx context.Context, entity string, strong bool) (View, err
 	if strong {
 		kind = strongRead
 	}
-	out, err := s.ask(ctx, newRequest(ctx, kind, Command{Entity: entity}))
+	out, err := s.ask(ctx, s.host.requests.get(ctx, kind, Command{Entity: entity}))
 	if err == nil {
 		err = out.err
 	}

@@ -29,6 +29,7 @@ type Host struct {
 	pruner    *pruner
 	loads     *loadPool
 	memory    atomic.Int64
+	requests  requestPool
 
 	ticks   sync.WaitGroup
 	stop    chan struct{} // ends the ticks

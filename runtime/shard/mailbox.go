@@ -71,10 +71,15 @@ type reply struct {
 	behavior behavior.Behavior
 }
 
-var requests = sync.Pool{New: func() any { return &request{done: make(chan struct{}, 1)} }}
+// requestPool recycles requests with their channels. It belongs to a host, since
+// a channel must not travel between test bubbles.
+type requestPool struct{ sync.Pool }
 
-func newRequest(ctx context.Context, kind requestKind, c Command) *request {
-	r := requests.Get().(*request)
+func (p *requestPool) get(ctx context.Context, kind requestKind, c Command) *request {
+	r, _ := p.Pool.Get().(*request)
+	if r == nil {
+		r = &request{done: make(chan struct{}, 1)}
+	}
 	r.kind, r.cmd = kind, c
 	r.bytes = len(c.Entity) + len(c.Body) + len(c.ID) + len(c.Principal)
 	r.deadline, _ = ctx.Deadline()
@@ -82,11 +87,12 @@ func newRequest(ctx context.Context, kind requestKind, c Command) *request {
 	return r
 }
 
-// recycle may be called only by the caller of an answered request.
-func (r *request) recycle() {
+// put takes a request back from the caller that got its answer, or never handed
+// it over.
+func (p *requestPool) put(r *request) {
 	done := r.done
 	*r = request{done: done}
-	requests.Put(r)
+	p.Pool.Put(r)
 }
 
 // begin says that the request is being decided; false when its caller has left.

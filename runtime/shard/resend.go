@@ -48,7 +48,7 @@ func (s *Shard) sendLater(b *batch, cause error) {
 
 // patience is until when a batch is worth sending.
 func (s *Shard) patience(b *batch) time.Time {
-	until := b.failed
+	var until time.Time
 	for _, en := range b.entries {
 		if en.request.deadline.IsZero() {
 			return b.failed.Add(s.limits().ResendFor)

@@ -99,7 +99,7 @@ func (s *Shard) settled(n int64, c claimed) {
 		if b.failed.IsZero() {
 			b.failed = s.host.cfg.Now()
 		}
-		if s.patience(b).Before(s.host.cfg.Now()) {
+		if !s.patience(b).After(s.host.cfg.Now()) {
 			s.giveUp(b)
 		} else {
 			s.dispatch(b)

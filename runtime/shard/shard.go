@@ -95,6 +95,7 @@ type loop struct {
 	ord              int64 // of the last decided request
 	single           int   // so many commands go alone: one of them is bad
 	conflicts        int   // in a row
+	hasher           eventstore.Hasher
 
 	// Sends are numbered. confirmed is the last of them that the store has
 	// answered while this process was the owner; see barrier.go.
