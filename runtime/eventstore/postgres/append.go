@@ -1,0 +1,225 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+)
+
+// noContext is what appends run under: the driver watches no context that is
+// context.Background(), so no caller's end reaches the statement.
+var noContext = context.Background()
+
+// appender runs the append statement on connections of its own.
+//
+// A call holds a lane (there are AppendConnections) while it waits. When its
+// context ends, it gives up the lane and goes; the statement keeps its
+// connection until it ends or is dropped (see abandoned).
+type appender struct {
+	pool       *pgxpool.Pool
+	lanes      chan struct{}
+	statements sync.Pool
+	left       *abandoned
+	// running counts the goroutines that carry a statement.
+	running sync.WaitGroup
+	stopped chan struct{}
+}
+
+// openAppender makes the append connections' pool.
+func (s *Store) openAppender(ctx context.Context) (*appender, error) {
+	o := s.options
+	spec := s.pool("append", o.AppendConnections+o.AbandonedConnections, neverCancel, map[string]string{
+		"lock_timeout": milliseconds(appendLockTimeout),
+		// The statement's shape never changes, its sizes do: planning it anew each
+		// time costs more than running it. Its tables are reached by key only,
+		// which the planner cannot know while they are empty.
+		"plan_cache_mode": "force_generic_plan",
+		"enable_seqscan":  "off",
+	})
+	spec.ready = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.PgConn().Prepare(ctx, appendName, appendSQL, nil)
+		return err
+	}
+	pool, err := spec.open(ctx, s.config)
+	if err != nil {
+		return nil, err
+	}
+	return &appender{
+		pool:       pool,
+		lanes:      make(chan struct{}, o.AppendConnections),
+		statements: sync.Pool{New: func() any { return new(appendStatement) }},
+		left:       &abandoned{limit: o.AbandonedConnections, patience: o.AbandonedTimeout},
+		stopped:    make(chan struct{}),
+	}, nil
+}
+
+var errClosed = errors.New("the store is closed")
+
+// close waits for the calls in flight, drops what was abandoned, and closes the
+// connections.
+func (a *appender) close() {
+	close(a.stopped)
+	for range cap(a.lanes) {
+		a.lanes <- struct{}{}
+	}
+	a.left.dropAll()
+	a.running.Wait()
+	a.pool.Close()
+}
+
+// Append implements eventstore.Log.
+func (s *Store) Append(ctx context.Context, batches []eventstore.Batch) []eventstore.AppendResult {
+	results := make([]eventstore.AppendResult, len(batches))
+	var sound []int
+	seen := make(map[eventstore.ShardID]bool, len(batches))
+	for i := range batches {
+		if err := validate(&batches[i], seen); err != nil {
+			results[i] = eventstore.AppendResult{Status: eventstore.Invalid, Err: err}
+			continue
+		}
+		sound = append(sound, i)
+	}
+	if len(sound) > 0 {
+		s.appends.appendAll(ctx, batches, sound, results)
+	}
+	return results
+}
+
+// validate refuses what is no continuation of the batch's own head. The store
+// alone can tell whether that head is the shard's.
+func validate(b *eventstore.Batch, seen map[eventstore.ShardID]bool) error {
+	if seen[b.Lease.Shard] {
+		return fmt.Errorf("shard %s: a second batch in one append", b.Lease.Shard)
+	}
+	seen[b.Lease.Shard] = true
+	for i := range b.Events {
+		e := &b.Events[i]
+		if e.Shard != b.Lease.Shard || e.Epoch != b.Lease.Epoch || e.Seq != b.Head+1+int64(i) {
+			return fmt.Errorf("event %d of the batch (shard %s, epoch %d, seq %d) does not continue shard %s, epoch %d, head %d",
+				i, e.Shard, e.Epoch, e.Seq, b.Lease.Shard, b.Lease.Epoch, b.Head)
+		}
+	}
+	return nil
+}
+
+// appendAll sends the chosen batches in one statement. When the server rejects
+// the statement for one batch's rows, it cannot say which, so each is sent
+// alone.
+func (a *appender) appendAll(ctx context.Context, batches []eventstore.Batch, chosen []int, results []eventstore.AppendResult) {
+	sent := make([]*eventstore.Batch, len(chosen))
+	for i, at := range chosen {
+		sent[i] = &batches[at]
+	}
+	matched, status, err := a.attempt(ctx, sent)
+	if len(chosen) > 1 && (status == eventstore.Invalid || status == eventstore.Conflict) {
+		for i := range chosen {
+			a.appendAll(ctx, batches, chosen[i:i+1], results)
+		}
+		return
+	}
+	for i, at := range chosen {
+		switch {
+		case status != eventstore.Appended:
+			results[at] = eventstore.AppendResult{Status: status, Err: err}
+		case matched[i]:
+			results[at] = eventstore.AppendResult{Status: eventstore.Appended}
+		default:
+			results[at] = eventstore.AppendResult{Status: eventstore.Refused}
+		}
+	}
+}
+
+// attempt sends one statement. Status Appended means that it committed, for the
+// batches that matched.
+func (a *appender) attempt(ctx context.Context, batches []*eventstore.Batch) (matched []bool, status eventstore.AppendStatus, err error) {
+	select {
+	case <-a.stopped:
+		return nil, eventstore.NotAttempted, errClosed
+	default:
+	}
+	select {
+	case a.lanes <- struct{}{}:
+	case <-a.stopped:
+		return nil, eventstore.NotAttempted, errClosed
+	case <-ctx.Done():
+		return nil, eventstore.NotAttempted, fmt.Errorf("wait for a connection: %w", context.Cause(ctx))
+	}
+	defer func() { <-a.lanes }()
+	statement, ok := a.statements.Get().(*appendStatement)
+	if !ok {
+		statement = new(appendStatement)
+	}
+	if err := statement.fill(batches); err != nil {
+		a.statements.Put(statement)
+		return nil, eventstore.Invalid, err
+	}
+	conn, err := a.pool.Acquire(ctx)
+	if err != nil {
+		a.statements.Put(statement)
+		return nil, eventstore.NotAttempted, fmt.Errorf("get a connection: %w", err)
+	}
+	if ctx.Err() != nil { // nothing has been sent yet, and now nothing will be
+		conn.Release()
+		a.statements.Put(statement)
+		return nil, eventstore.NotAttempted, context.Cause(ctx)
+	}
+	return a.carry(ctx, conn, statement, len(batches))
+}
+
+// carry runs the statement in a goroutine of its own and waits for it or for
+// ctx, whichever ends first.
+func (a *appender) carry(ctx context.Context, conn *pgxpool.Conn, statement *appendStatement, batches int) ([]bool, eventstore.AppendStatus, error) {
+	type outcome struct {
+		matched []bool
+		err     error
+	}
+	done := make(chan outcome, 1)
+	exit := &departure{conn: conn}
+	a.running.Add(1)
+	go func() {
+		defer a.running.Done()
+		matched, err := statement.execute(conn.Conn().PgConn(), batches)
+		a.statements.Put(statement)
+		var warning *warningError
+		a.left.leave(exit, spoiled(err) || errors.As(err, &warning))
+		done <- outcome{matched, err}
+	}()
+	select {
+	case o := <-done:
+		status, err := appendStatus(o.err)
+		return o.matched, status, err
+	case <-ctx.Done():
+	}
+	if !a.left.abandon(exit) { // it ended in the same moment
+		o := <-done
+		status, err := appendStatus(o.err)
+		return o.matched, status, err
+	}
+	return nil, eventstore.Unknown, fmt.Errorf("abandoned: %w", context.Cause(ctx))
+}
+
+// appendStatus translates a statement's end.
+func appendStatus(err error) (eventstore.AppendStatus, error) {
+	if err == nil {
+		return eventstore.Appended, nil
+	}
+	var warning *warningError
+	if errors.As(err, &warning) {
+		return eventstore.Unknown, err
+	}
+	switch judge(err) {
+	case duplicate:
+		return eventstore.Conflict, err
+	case badData:
+		return eventstore.Invalid, err
+	case rolledBack, notSent:
+		return eventstore.NotAttempted, err
+	}
+	return eventstore.Unknown, err
+}

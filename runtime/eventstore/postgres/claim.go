@@ -1,0 +1,157 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+)
+
+const claimSQL = `
+UPDATE shard SET epoch = epoch + 1, token = $4, owner = $5, address = $6
+WHERE aggregate = $1 AND shard = $2 AND epoch = $3 AND NOT closed
+RETURNING ` + shardColumns
+
+// Claim implements eventstore.Log. It waits in the server for the shard's row,
+// up to Options.ClaimTimeout, and meanwhile ends backends that hold it and do
+// nothing (see watchBlockers).
+func (s *Store) Claim(ctx context.Context, r eventstore.ClaimRequest) (eventstore.ShardState, error) {
+	what := fmt.Sprintf("claim shard %s", r.Shard)
+	select {
+	case s.claims <- struct{}{}:
+		defer func() { <-s.claims }()
+	case <-ctx.Done():
+		return eventstore.ShardState{}, fmt.Errorf("%s: %w: %w", what, eventstore.ErrNotAttempted, context.Cause(ctx))
+	}
+	var state eventstore.ShardState
+	err := s.onControl(ctx, what, func(conn *pgxpool.Conn) error {
+		stop := s.watchBlockers(r.Shard, stateOf(conn.Conn().PgConn()).backend)
+		defer stop()
+		var err error
+		state, err = readShard(conn.QueryRow(ctx, claimSQL,
+			r.Shard.Aggregate, r.Shard.Number, r.Expected, r.Token[:], string(r.Owner), r.Address))
+		return err
+	})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return eventstore.ShardState{}, s.whyNot(ctx, what, r.Shard)
+	case err != nil:
+		return eventstore.ShardState{}, claimError(what, err)
+	}
+	return state, nil
+}
+
+// claimError adds what an operator can do about a row that stays locked.
+func claimError(what string, err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == codeLockNotAvailable {
+		return fmt.Errorf("%s: %w: the shard's row is held by another session that is at work, or that this role may not end "+
+			"(see pg_stat_activity): %w", what, eventstore.ErrNotAttempted, err)
+	}
+	return err
+}
+
+// whyNot tells apart a shard that has moved on from one that does not exist.
+func (s *Store) whyNot(ctx context.Context, what string, id eventstore.ShardID) error {
+	var exists bool
+	err := s.onControl(ctx, what, func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM shard WHERE aggregate = $1 AND shard = $2)", id.Aggregate, id.Number).Scan(&exists)
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w: %w", what, eventstore.ErrNotAttempted, err)
+	case exists:
+		return fmt.Errorf("%s: %w", what, eventstore.ErrRefused)
+	}
+	return fmt.Errorf("%s: %w", what, eventstore.ErrUnknownName)
+}
+
+// Release implements eventstore.Log.
+func (s *Store) Release(ctx context.Context, l eventstore.Lease) error {
+	what := fmt.Sprintf("release shard %s", l.Shard)
+	var tag pgconn.CommandTag
+	err := s.onControl(ctx, what, func(conn *pgxpool.Conn) (err error) {
+		tag, err = conn.Exec(ctx, `UPDATE shard SET owner = '', address = ''
+			WHERE aggregate = $1 AND shard = $2 AND epoch = $3 AND token = $4`,
+			l.Shard.Aggregate, l.Shard.Number, l.Epoch, l.Token[:])
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case tag.RowsAffected() == 0:
+		return s.whyNot(ctx, what, l.Shard)
+	}
+	return nil
+}
+
+// Check implements eventstore.Log.
+func (s *Store) Check(ctx context.Context, leases []eventstore.Lease) ([]bool, error) {
+	held := make([]bool, len(leases))
+	if len(leases) == 0 {
+		return held, nil
+	}
+	n := len(leases)
+	ordinals, aggregates, shards, epochs, tokens := make([]int32, n), make([]int32, n), make([]int32, n), make([]int64, n), make([][]byte, n)
+	for i, l := range leases {
+		ordinals[i], aggregates[i], shards[i], epochs[i] = int32(i), int32(l.Shard.Aggregate), l.Shard.Number, l.Epoch
+		tokens[i] = append([]byte(nil), l.Token[:]...)
+	}
+	err := s.onControl(ctx, "check leases", func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, `
+			SELECT l.ordinal FROM unnest($1::int4[], $2::int4[], $3::int4[], $4::int8[], $5::bytea[])
+				AS l (ordinal, aggregate, shard, epoch, token)
+			JOIN shard s ON s.aggregate = l.aggregate AND s.shard = l.shard AND s.epoch = l.epoch AND s.token = l.token`,
+			ordinals, aggregates, shards, epochs, tokens)
+		if err != nil {
+			return err
+		}
+		var ordinal int32
+		_, err = pgx.ForEachRow(rows, []any{&ordinal}, func() error {
+			held[ordinal] = true
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return held, nil
+}
+
+// onControl runs one statement on a control connection. Its error wraps
+// ErrNotAttempted or ErrOutcomeUnknown, but for pgx.ErrNoRows, which is passed
+// on as it is.
+func (s *Store) onControl(ctx context.Context, what string, do func(*pgxpool.Conn) error) error {
+	return withConn(ctx, s.control, what, do)
+}
+
+func withConn(ctx context.Context, pool *pgxpool.Pool, what string, do func(*pgxpool.Conn) error) error {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w: no connection: %w", what, eventstore.ErrNotAttempted, err)
+	}
+	defer conn.Release()
+	state := stateOf(conn.Conn().PgConn())
+	warned := state.warnings.Load()
+	err = do(conn)
+	if spoiled(err) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+		defer cancel()
+		_ = conn.Conn().Close(ctx) // the pool sees that it is closed
+	}
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return err
+	case err != nil:
+		return writeError(what, err)
+	case state.warnings.Load() != warned:
+		return fmt.Errorf("%s: %w: committed with a warning: %v", what, eventstore.ErrOutcomeUnknown, state.lastWarning.Load())
+	}
+	return nil
+}

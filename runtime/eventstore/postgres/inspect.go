@@ -1,0 +1,83 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// poolerRounds is how often sessions are compared: a pooler that hands its
+	// servers out in turn shows itself in the second round at the latest.
+	poolerRounds = 4
+	// poolerTimeout is when a pooler with a single server, which is taken, has
+	// shown itself too.
+	poolerTimeout = 5 * time.Second
+)
+
+// inspect looks once, at the start, at what a single connection cannot tell.
+func (s *Store) inspect(ctx context.Context) error {
+	conn, err := s.control.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	f := stateOf(conn.Conn().PgConn()).facts
+	if f.fsync != "on" {
+		s.log.Warn("the PostgreSQL server runs with fsync off: unless its storage is durable by other means, a crash of the server loses commits", "fsync", f.fsync)
+	}
+	if f.major > newestServer {
+		s.log.Warn("the PostgreSQL server is newer than any this release was tested with", "version", f.major, "newest", newestServer)
+	}
+	if !f.pooled {
+		return nil
+	}
+	return s.refuseSharedSessions(ctx, conn)
+}
+
+// refuseSharedSessions tells a pooler that gives each client a server session
+// of its own, which is fine, from one that shares sessions between transactions
+// (PgBouncer's pool_mode = transaction or statement): there, settings, prepared
+// statements and locks of a session end up with another client. Two clients
+// watch on which backend they are, one of them inside a transaction.
+func (s *Store) refuseSharedSessions(ctx context.Context, a *pgxpool.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, poolerTimeout)
+	defer cancel()
+	b, err := s.control.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("look for a pooler that shares sessions: %w", err)
+	}
+	defer b.Release()
+	homeA, homeB := stateOf(a.Conn().PgConn()).backend, stateOf(b.Conn().PgConn()).backend
+	for range poolerRounds {
+		for _, pair := range [][2]*pgxpool.Conn{{a, b}, {b, a}} {
+			inside, outside, err := backends(ctx, pair[0], pair[1])
+			if pair[0] == b {
+				inside, outside = outside, inside
+			}
+			if err != nil || inside != homeA || outside != homeB || homeA == homeB {
+				return unsafe("between here and the server is a pooler that shares sessions between transactions " +
+					"(PgBouncer's pool_mode = transaction or statement); connect to the server itself, or to a pool with pool_mode = session")
+			}
+		}
+	}
+	return nil
+}
+
+// backends tells on which backend each connection is while the first is inside
+// a transaction.
+func backends(ctx context.Context, inside, outside *pgxpool.Conn) (pidInside, pidOutside int32, err error) {
+	tx, err := inside.Begin(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // it read only
+	const query = "SELECT pg_backend_pid()"
+	if err := tx.QueryRow(ctx, query).Scan(&pidInside); err != nil {
+		return 0, 0, err
+	}
+	err = outside.QueryRow(ctx, query).Scan(&pidOutside)
+	return pidInside, pidOutside, err
+}

@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+)
+
+// Shard implements eventstore.Reader.
+func (s *Store) Shard(ctx context.Context, id eventstore.ShardID) (eventstore.ShardState, error) {
+	state, err := readShard(s.query.QueryRow(ctx, "SELECT "+shardColumns+" FROM shard WHERE aggregate = $1 AND shard = $2", id.Aggregate, id.Number))
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return state, fmt.Errorf("shard %s: %w", id, eventstore.ErrUnknownName)
+	case err != nil:
+		return state, fmt.Errorf("read shard %s: %w", id, err)
+	}
+	return state, nil
+}
+
+// Shards implements eventstore.Reader.
+func (s *Store) Shards(ctx context.Context, aggregate eventstore.AggregateID) ([]eventstore.ShardState, error) {
+	shards, err := collect(ctx, s, readShard, "SELECT "+shardColumns+" FROM shard WHERE aggregate = $1 ORDER BY shard", aggregate)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the shards of aggregate %d: %w", aggregate, err)
+	case len(shards) == 0: // every aggregate has at least one
+		return nil, fmt.Errorf("aggregate %d: %w", aggregate, eventstore.ErrUnknownName)
+	}
+	return shards, nil
+}
+
+// eventColumns are an event's row as readEvent wants it. The jsonb columns come
+// as text: their binary form is the same behind a version byte.
+const eventColumns = `aggregate, shard, seq, entity, version, epoch, type, type_version, data::text, meta::text, command_id,
+	request_hash, generation, recorded_at, hash`
+
+// ReadShard implements eventstore.Reader.
+func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int64, limit int) ([]eventstore.Event, error) {
+	events, err := collect(ctx, s, readEvent, "SELECT "+eventColumns+` FROM event
+		WHERE aggregate = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4`, id.Aggregate, id.Number, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read shard %s after %d: %w", id, after, err)
+	}
+	return events, nil
+}
+
+// ReadEntity implements eventstore.Reader.
+func (s *Store) ReadEntity(ctx context.Context, aggregate eventstore.AggregateID, entity string, after int64, limit int) ([]eventstore.Event, error) {
+	events, err := collect(ctx, s, readEvent, "SELECT "+eventColumns+` FROM event
+		WHERE aggregate = $1 AND entity = $2 AND version > $3 ORDER BY version LIMIT $4`, aggregate, entity, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read an entity of aggregate %d after version %d: %w", aggregate, after, err)
+	}
+	return events, nil
+}
+
+// readEvent reads eventColumns.
+func readEvent(row pgx.Row) (eventstore.Event, error) {
+	var e eventstore.Event
+	var data, meta, request, hash []byte
+	err := row.Scan(&e.Shard.Aggregate, &e.Shard.Number, &e.Seq, &e.Entity, &e.Version, &e.Epoch, &e.Type, &e.TypeVersion,
+		&data, &meta, &e.CommandID, &request, &e.Generation, &e.RecordedAt, &hash)
+	if err != nil {
+		return e, err
+	}
+	e.Data = data
+	e.RecordedAt = e.RecordedAt.UTC()
+	if e.Meta, err = readMeta(meta); err != nil {
+		return e, err
+	}
+	if e.RequestHash, err = hashOf(request); err != nil {
+		return e, err
+	}
+	e.Hash, err = hashOf(hash)
+	return e, err
+}
+
+// LoadSnapshot implements eventstore.Reader.
+func (s *Store) LoadSnapshot(ctx context.Context, aggregate eventstore.AggregateID, entity string) (eventstore.Snapshot, bool, error) {
+	v := eventstore.Snapshot{Aggregate: aggregate, Entity: entity}
+	var hash, behavior []byte
+	err := s.query.QueryRow(ctx, `SELECT version, seq, hash, time, state, dedup_window, behavior FROM snapshot
+		WHERE aggregate = $1 AND entity = $2`, aggregate, entity).
+		Scan(&v.Version, &v.Seq, &hash, &v.Time, &v.State, &v.Window, &behavior)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return eventstore.Snapshot{}, false, nil
+	}
+	if err == nil {
+		v.Time = v.Time.UTC()
+		v.Hash, err = hashOf(hash)
+	}
+	if err == nil {
+		v.Behavior, err = hashOf(behavior)
+	}
+	if err != nil {
+		return eventstore.Snapshot{}, false, fmt.Errorf("read a snapshot of aggregate %d: %w", aggregate, err)
+	}
+	return v, true, nil
+}
+
+// LoadOutcomes implements eventstore.Reader.
+func (s *Store) LoadOutcomes(ctx context.Context, aggregate eventstore.AggregateID, entity string) ([]eventstore.Outcome, error) {
+	outcomes, err := collect(ctx, s, readOutcome, `SELECT entity, command_id, request_hash, version, answer, time FROM outcome
+		WHERE aggregate = $1 AND entity = $2 ORDER BY version, time, command_id`, aggregate, entity)
+	if err != nil {
+		return nil, fmt.Errorf("read outcomes of aggregate %d: %w", aggregate, err)
+	}
+	return outcomes, nil
+}
+
+func readOutcome(row pgx.Row) (eventstore.Outcome, error) {
+	var o eventstore.Outcome
+	var request []byte
+	err := row.Scan(&o.Entity, &o.CommandID, &request, &o.Version, &o.Answer, &o.Time)
+	if err != nil {
+		return o, err
+	}
+	o.Time = o.Time.UTC()
+	o.RequestHash, err = hashOf(request)
+	return o, err
+}
+
+// collect reads all rows of a query on the query pool.
+func collect[T any](ctx context.Context, s *Store, read func(pgx.Row) (T, error), sql string, args ...any) ([]T, error) {
+	rows, err := s.query.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (T, error) { return read(row) })
+}
