@@ -9,7 +9,8 @@ import (
 // DB is the store's database as projections use it.
 type DB struct {
 	// Writer is for transactions that write, Reader for those that only read; in
-	// SQLite they differ. Both see the store's schema without qualification.
+	// SQLite they differ. Both see the store's schema without qualification, and
+	// bound how long a transaction idles or waits for a lock.
 	Writer *sql.DB
 	Reader *sql.DB
 	Dialect
@@ -22,10 +23,8 @@ type Dialect interface {
 	Name() string
 	// ForUpdate ends a SELECT that locks its rows.
 	ForUpdate() string
-	// Begin sets a writing transaction's limits on waiting.
-	Begin(ctx context.Context, tx *sql.Tx) error
-	// BeginSchema is Begin for a transaction that changes the schema: it gives
-	// up soon rather than make readers queue behind it.
+	// BeginSchema begins a transaction that changes what readers use: it gives up
+	// soon rather than make readers queue behind it.
 	BeginSchema(ctx context.Context, tx *sql.Tx) error
 	// Refused reports whether err says that the database cannot hold a value
 	// (too long, out of range), so that trying again is of no use.
@@ -36,22 +35,11 @@ type Dialect interface {
 
 // Write runs f in one writing transaction.
 func (db *DB) Write(ctx context.Context, f func(tx *sql.Tx) error) error {
-	return db.write(ctx, db.Begin, f)
-}
-
-func (db *DB) writeSchema(ctx context.Context, f func(tx *sql.Tx) error) error {
-	return db.write(ctx, db.BeginSchema, f)
-}
-
-func (db *DB) write(ctx context.Context, begin func(context.Context, *sql.Tx) error, f func(tx *sql.Tx) error) error {
 	tx, err := db.Writer.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing; otherwise the first error is the one to tell
-	if err := begin(ctx, tx); err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
 	if err := f(tx); err != nil {
 		return err
 	}
@@ -59,6 +47,16 @@ func (db *DB) write(ctx context.Context, begin func(context.Context, *sql.Tx) er
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// writeSchema is Write for a transaction that changes what readers use.
+func (db *DB) writeSchema(ctx context.Context, f func(tx *sql.Tx) error) error {
+	return db.Write(ctx, func(tx *sql.Tx) error {
+		if err := db.BeginSchema(ctx, tx); err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+		return f(tx)
+	})
 }
 
 // Read runs f in one transaction in which all statements see the same moment.

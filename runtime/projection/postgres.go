@@ -17,22 +17,10 @@ func (Postgres) Name() string { return "postgres" }
 // ForUpdate locks the rows that a SELECT gives.
 func (Postgres) ForUpdate() string { return " FOR UPDATE" }
 
-// Begin bounds the waits of a transaction with several round trips: a process
-// that stops in the middle of one keeps its locks for as long as the server
-// lets it.
-func (Postgres) Begin(ctx context.Context, tx *sql.Tx) error {
-	return limits(ctx, tx, "5s", "10s")
-}
-
 // BeginSchema waits a short time only: while a DROP waits for one reader, all
 // later readers wait for the DROP.
 func (Postgres) BeginSchema(ctx context.Context, tx *sql.Tx) error {
-	return limits(ctx, tx, "200ms", "10s")
-}
-
-func limits(ctx context.Context, tx *sql.Tx, lock, idle string) error {
-	_, err := tx.ExecContext(ctx, `SELECT set_config('lock_timeout', $1, true),
-		set_config('idle_in_transaction_session_timeout', $2, true)`, lock, idle)
+	_, err := tx.ExecContext(ctx, `SET LOCAL lock_timeout = '200ms'`)
 	return err
 }
 

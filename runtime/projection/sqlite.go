@@ -20,9 +20,6 @@ func (SQLite) Name() string { return "sqlite" }
 // ForUpdate is empty: the writing transaction has the whole file.
 func (SQLite) ForUpdate() string { return "" }
 
-// Begin has nothing to limit.
-func (SQLite) Begin(context.Context, *sql.Tx) error { return nil }
-
 // BeginSchema has nothing to limit.
 func (SQLite) BeginSchema(context.Context, *sql.Tx) error { return nil }
 

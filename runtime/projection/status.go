@@ -37,8 +37,8 @@ type Status struct {
 	// being built, 0 when none is.
 	Version int
 	Next    int
-	// Offsets is the position of the version that serves.
-	Offsets map[eventstore.ShardID]int64
+	// Position is how far the version that serves is.
+	Position eventstore.Position
 	// LagEvents counts the events that the version that serves has not seen;
 	// Lag is the age of the oldest of them.
 	LagEvents int64
@@ -74,8 +74,12 @@ func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	if s.Offsets, err = readOffsets(ctx, m.env.DB.Reader, r.id, r.serving, ""); err != nil {
+	offsets, err := readOffsets(ctx, m.env.DB.Reader, r.id, r.serving, "")
+	if err != nil {
 		return Status{}, err
+	}
+	for id, seq := range offsets {
+		s.Position.Set(id, seq)
 	}
 	if s.Parked, err = readParked(ctx, m.env.DB.Reader, r.id, r.serving); err != nil {
 		return Status{}, err
@@ -98,12 +102,12 @@ func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
 func (m *Manager) measureLag(ctx context.Context, s *Status, shards []eventstore.ShardState) error {
 	now := time.Now()
 	for _, shard := range shards {
-		behind := shard.Head - s.Offsets[shard.Shard]
+		behind := shard.Head - s.Position.Get(shard.Shard)
 		if behind <= 0 {
 			continue
 		}
 		s.LagEvents += behind
-		oldest, err := m.env.Log.ReadShard(ctx, shard.Shard, s.Offsets[shard.Shard], 1)
+		oldest, err := m.env.Log.ReadShard(ctx, shard.Shard, s.Position.Get(shard.Shard), 1)
 		if err != nil {
 			return err
 		}

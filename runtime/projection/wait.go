@@ -19,7 +19,7 @@ const remotePoll = 25 * time.Millisecond
 // Problems: NotCaughtUp when timeout (0 or less: do not wait) ran out,
 // Quarantined when an event that after names is one of a parked entity,
 // UnknownName.
-func (m *Manager) Wait(ctx context.Context, name string, after map[eventstore.ShardID]int64, timeout time.Duration) error {
+func (m *Manager) Wait(ctx context.Context, name string, after eventstore.Position, timeout time.Duration) error {
 	deadline := time.NewTimer(max(0, timeout))
 	defer deadline.Stop()
 	for {
@@ -55,7 +55,7 @@ func notCaughtUp(name string) error {
 
 // reached reports whether the version that serves has the position. local is
 // false when the answer depends on other processes.
-func (m *Manager) reached(ctx context.Context, name string, after map[eventstore.ShardID]int64) (done, local bool, err error) {
+func (m *Manager) reached(ctx context.Context, name string, after eventstore.Position) (done, local bool, err error) {
 	pending, serving, known := m.pending(name, after)
 	if !known {
 		return false, false, problem.New(problem.UnknownName, "there is no projection %s", name)
@@ -95,7 +95,7 @@ func (m *Manager) reached(ctx context.Context, name string, after map[eventstore
 
 // pending gives what of the position local workers of the version that serves
 // have not reached.
-func (m *Manager) pending(name string, after map[eventstore.ShardID]int64) (map[eventstore.ShardID]int64, feed, bool) {
+func (m *Manager) pending(name string, after eventstore.Position) (map[eventstore.ShardID]int64, feed, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	def := m.defined[name]
@@ -113,7 +113,7 @@ func (m *Manager) pending(name string, after map[eventstore.ShardID]int64) (map[
 		serving.projection, serving.version = r.id, r.serving
 	}
 	pending := map[eventstore.ShardID]int64{}
-	for id, seq := range after {
+	for id, seq := range after.All() {
 		if !sources[id.Aggregate] {
 			continue
 		}
@@ -134,10 +134,10 @@ func (m *Manager) worker(f feed) *worker {
 
 // parkedAt refuses a position that names an event of a parked entity: the
 // offset has passed it, and the rows do not contain it.
-func (m *Manager) parkedAt(ctx context.Context, name string, after map[eventstore.ShardID]int64) error {
-	_, serving, _ := m.pending(name, nil)
+func (m *Manager) parkedAt(ctx context.Context, name string, after eventstore.Position) error {
+	_, serving, _ := m.pending(name, eventstore.Position{})
 	var r *record
-	for id, seq := range after {
+	for id, seq := range after.All() {
 		serving.shard = id
 		if w := m.worker(serving); seq == 0 || w != nil && w.parked.Load() == 0 {
 			continue

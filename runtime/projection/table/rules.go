@@ -2,8 +2,8 @@ package table
 
 import "github.com/leftfold/leftfold/runtime/eventstore"
 
-// Row is a row's columns in a form that only the Rules know. It is immutable.
-type Row any
+// Content is a row's columns in a form that only the Rules know. It is immutable.
+type Content any
 
 // Touch is one thing that an event does to one row.
 type Touch struct {
@@ -29,11 +29,11 @@ type Rules interface {
 	// Touches gives what the event does, in order, without looking at any row.
 	Touches(aggregate string, e *eventstore.Event) ([]Touch, error)
 	// Apply carries one touch out. row is Zero when there is no row.
-	Apply(t Touch, row Row, exists bool) (Row, Change, error)
+	Apply(t Touch, row Content, exists bool) (Content, Change, error)
 	// Zero is the row of a key that has none.
-	Zero() Row
+	Zero() Content
 	// Encode gives the columns' values in the order of the layout; Decode is its
 	// inverse.
-	Encode(row Row) ([]any, error)
-	Decode(values []any) (Row, error)
+	Encode(row Content) ([]any, error)
+	Decode(values []any) (Content, error)
 }

@@ -30,7 +30,7 @@ type writer struct {
 }
 
 type known struct {
-	row    Row
+	row    Content
 	exists bool
 }
 
