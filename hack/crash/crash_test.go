@@ -41,7 +41,7 @@ func TestNothingIsLostWhenTheProcessIsKilledUnderLoad(t *testing.T) {
 		kill(t, binary, "--data", filepath.Join(t.TempDir(), "data"))
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		kill(t, binary, "--store", pgtest.Schema(t).URL)
+		kill(t, binary, "--store", pgtest.Start(t).URL())
 	})
 }
 

@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/leftfold/leftfold/runtime/definition"
 )
 
 func newLint() *cobra.Command {
@@ -22,15 +20,9 @@ field, and how to mend it. Exit code 1 if there is any error; warnings pass.`,
 			if len(files) == 0 {
 				return fmt.Errorf("say which files: leftfold lint -f FILE_OR_DIR")
 			}
-			set, problems, err := definition.Load(files)
+			set, err := load(cmd, files)
 			if err != nil {
 				return refused(err)
-			}
-			for _, p := range problems {
-				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), p)
-			}
-			if definition.HasErrors(problems) {
-				return errSilent
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d aggregates and %d projections are sound\n", len(set.Aggregates), len(set.Projections))
 			return refused(err)

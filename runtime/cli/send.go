@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,8 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/leftfold/leftfold/runtime/eventstore"
 )
 
 func newSend() *cobra.Command {
@@ -87,12 +86,11 @@ func writeEvents(w io.Writer, events []event) error {
 	return writeTable(w, []string{"VERSION", "TIME", "TYPE", "DATA"}, rows)
 }
 
-// compact writes data with sorted keys, so that the same event always looks the
-// same; what is not JSON is shown as it is.
+// compact writes data in one line; what is not JSON is shown as it is.
 func compact(data json.RawMessage) string {
-	out, err := eventstore.Compact(nil, data)
-	if err != nil {
+	var out bytes.Buffer
+	if json.Compact(&out, data) != nil {
 		return strings.TrimSpace(string(data))
 	}
-	return string(out)
+	return out.String()
 }

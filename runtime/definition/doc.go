@@ -13,8 +13,8 @@
 //  3. References between objects, and names that must be unique (set.go).
 //  4. Expressions, by package language (set.go).
 //
-// A step is taken only when the one before found no error in that document, so
-// that one mistake is told once.
+// A step is taken only when the one before found nothing that makes its findings
+// doubtful, so that one mistake is told once and at the closest place.
 //
 // This is the only package of the data plane that knows Kubernetes' machinery.
 // It must not know stores, shards or transports.

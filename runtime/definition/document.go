@@ -29,6 +29,10 @@ type document struct {
 	root   *yamlnode.Node
 	// offset is the number of the file's lines before the document.
 	offset int
+	// broken are the kind's own rules that the object breaks. They wait until
+	// its expressions have been checked, which often tells the same mistake at
+	// a closer place.
+	broken []Problem
 }
 
 // expand turns the paths given by a user into files: a folder stands for the
@@ -126,6 +130,10 @@ func split(data []byte) []part {
 
 var yamlLine = regexp.MustCompile(`line (\d+)`)
 
+// bareTag finds a value that begins with ! without quotes, which YAML takes for
+// a tag, and which within braces makes the whole document unreadable.
+var bareTag = regexp.MustCompile(`[A-Za-z]+: *![A-Za-z(]`)
+
 func readDocument(file string, text []byte, offset int) (document, []Problem, bool) {
 	doc := document{file: file, offset: offset}
 	fail := func(err error) (document, []Problem, bool) {
@@ -136,7 +144,11 @@ func readDocument(file string, text []byte, offset int) (document, []Problem, bo
 		}
 		message := strings.NewReplacer("error converting YAML to JSON: ", "", "yaml: unmarshal errors:\n  ", "", "yaml: ", "").Replace(err.Error())
 		message = strings.TrimSpace(yamlLine.ReplaceAllString(message, ""))
-		return doc, []Problem{{File: file, Line: line, Column: 1, Message: "not YAML: " + strings.TrimLeft(message, ": ")}}, false
+		fix := ""
+		if m := bareTag.Find(text); m != nil {
+			fix = "quote values that begin with !, such as the one after " + strconv.Quote(string(bytes.TrimSpace(m)))
+		}
+		return doc, []Problem{{File: file, Line: line, Column: 1, Message: "not YAML: " + strings.TrimLeft(message, ": "), Fix: fix}}, false
 	}
 	var root yamlnode.Node
 	if err := yamlnode.Unmarshal(text, &root); err != nil {

@@ -90,10 +90,11 @@ func definitionOf(kind string) (*apiextensionsv1.CustomResourceDefinition, error
 	return nil, nil
 }
 
-// check fills in defaults and reports all that the schema and its rules forbid.
-func (s *schema) check(d *document) []Problem {
+// check fills in defaults and reports all that the schema forbids; and, of what
+// the schema allows, all that its rules forbid.
+func (s *schema) check(d *document) (forbidden, broken []Problem) {
 	if found := d.metadata(); len(found) > 0 {
-		return found
+		return found, nil
 	}
 	unknown := pruning.PruneWithOptions(d.values, s.structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
 	if len(unknown) > 0 {
@@ -101,16 +102,21 @@ func (s *schema) check(d *document) []Problem {
 		for _, path := range unknown {
 			problems = append(problems, d.problem(path, "unknown field "+strconv.Quote(last(path)), "remove it or correct its name"))
 		}
-		return problems
+		return problems, nil
 	}
 	defaulting.PruneNonNullableNullsWithoutDefaults(d.values, s.structural)
 	defaulting.Default(d.values, s.structural)
 	errs := validation.ValidateCustomResource(nil, d.values, s.openapi)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.structural, d.values)...)
 	// As in the API server, rules run on what the schema accepts only.
-	if len(errs) == 0 && s.rules != nil {
-		errs, _ = s.rules.Validate(context.Background(), nil, s.structural, d.values, nil, celconfig.RuntimeCELCostBudget)
+	if len(errs) > 0 || s.rules == nil {
+		return d.fieldProblems(errs), nil
 	}
+	errs, _ = s.rules.Validate(context.Background(), nil, s.structural, d.values, nil, celconfig.RuntimeCELCostBudget)
+	return nil, d.fieldProblems(errs)
+}
+
+func (d *document) fieldProblems(errs field.ErrorList) []Problem {
 	problems := make([]Problem, 0, len(errs))
 	for _, e := range errs {
 		problems = append(problems, d.fieldProblem(e))

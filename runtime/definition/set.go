@@ -2,6 +2,7 @@ package definition
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -77,6 +78,9 @@ func Load(paths []string) (*Set, []Problem, error) {
 	l.references()
 	l.aggregates()
 	l.projections()
+	for _, d := range l.places {
+		l.problems = append(l.problems, d.broken...)
+	}
 	return l.set, sortProblems(l.problems), nil
 }
 
@@ -118,11 +122,13 @@ func (l *loader) add(d *document) error {
 		l.report(d, "kind", fmt.Sprintf("unknown kind %q", t.Kind), "use EventStore, Runtime, Aggregate or Projection")
 		return nil
 	}
-	if problems := s.check(d); len(problems) > 0 {
-		l.problems = append(l.problems, problems...)
+	forbidden, broken := s.check(d)
+	if len(forbidden) > 0 {
+		l.problems = append(l.problems, forbidden...)
 		l.spoil(d)
 		return nil
 	}
+	d.broken = broken
 	if earlier := l.places[d.object()]; earlier != nil {
 		l.report(d, "metadata.name", fmt.Sprintf("%s is declared a second time; the first is in %s:%d", d.object(), earlier.file, earlier.root.Line+earlier.offset), "rename or remove one")
 		return nil
@@ -281,10 +287,15 @@ func TableName(p *v1alpha1.Projection) string {
 	return strings.ReplaceAll(p.Name, "-", "_")
 }
 
+// language reports what the language found in an object, and drops the broken
+// rules that mean a place around one of the findings.
 func (l *loader) language(d *document, found []language.Problem) {
 	for _, f := range found {
 		p := d.problem(f.Path, f.Message, f.Fix)
 		p.Warning = f.Warning
 		l.problems = append(l.problems, p)
+		if !f.Warning {
+			d.broken = slices.DeleteFunc(d.broken, func(b Problem) bool { return strings.HasPrefix(f.Path, b.Field) })
+		}
 	}
 }

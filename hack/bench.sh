@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Measures the append statement and HTTP commands on a private PostgreSQL, in one
+# run. DURATION (default 10s) is how long each part takes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+hack/test-dependencies.sh >&2
+mkdir -p bin
+go build -o bin/bench ./hack/bench
+exec bin/bench --duration "${DURATION:-10s}"

@@ -1,0 +1,176 @@
+// Command bench measures, in one run on one private PostgreSQL, the statement
+// that everything rests on (one append of a batch of events, through the store
+// alone) and commands over HTTP against leftfold dev on the same server, and
+// prints their ratio. Figures of one machine mean little; ratios of one run
+// travel.
+//
+//	hack/bench.sh            DURATION=10s by default
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/leftfold/leftfold/hack/internal/ledger"
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
+	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
+)
+
+const (
+	// The ceiling is measured with this batch and this many statements in
+	// flight: where the statement stops getting faster.
+	batchEvents = 100
+	statements  = 4
+	// The load over HTTP.
+	connections = 128
+	entities    = 1000
+)
+
+func main() {
+	binary := flag.String("binary", "bin/leftfold", "the leftfold command")
+	sample := flag.String("sample", "config/samples/bank", "the manifests to serve")
+	duration := flag.Duration("duration", 10*time.Second, "how long each part takes")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *binary, *sample, *duration); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, binary, sample string, duration time.Duration) error {
+	server, err := pgtest.Launch()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = server.Stop() }()
+	fmt.Printf("%s, %d CPUs, load generator, Leftfold and PostgreSQL together\n", runtime.Version(), runtime.NumCPU())
+	ceiling, err := appends(ctx, server.URL(), duration)
+	if err != nil {
+		return fmt.Errorf("measure the append statement: %w", err)
+	}
+	fmt.Printf("append statement, %d events each, %d at once: %8.0f events/s\n", batchEvents, statements, ceiling)
+	m, err := commands(ctx, binary, sample, server.URL(), duration)
+	if err != nil {
+		return fmt.Errorf("measure commands over HTTP: %w", err)
+	}
+	fmt.Printf("HTTP commands, %d connections:                %8.0f commands/s  (%.3f of the statement)\n", connections, m.PerSecond, m.PerSecond/ceiling)
+	fmt.Printf("                                              p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms\n", m.P50, m.P99, m.P999)
+	for reason, n := range m.Errors {
+		fmt.Printf("errors: %s %d\n", reason, n)
+	}
+	return nil
+}
+
+// appends gives events a second of the bare statement: one lane a shard, each
+// sending its next batch when the last one is durable. Batches are made and
+// hashed by the lane between two statements, as an owner would.
+func appends(ctx context.Context, url string, duration time.Duration) (float64, error) {
+	store, err := postgres.Open(ctx, postgres.Options{URL: url, Schema: "ceiling"})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = store.Close() }()
+	aggregate, err := store.EnsureAggregate(ctx, "ceiling", statements)
+	if err != nil {
+		return 0, err
+	}
+	var written atomic.Int64
+	errs := make(chan error, statements)
+	var lanes sync.WaitGroup
+	began := time.Now()
+	for number := range statements {
+		lanes.Go(func() {
+			errs <- lane(ctx, store, eventstore.ShardID{Aggregate: aggregate.ID, Number: int32(number)}, began.Add(duration), &written)
+		})
+	}
+	lanes.Wait()
+	seconds := time.Since(began).Seconds()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			return 0, err
+		}
+	}
+	return float64(written.Load()) / seconds, nil
+}
+
+func lane(ctx context.Context, store eventstore.Store, id eventstore.ShardID, until time.Time, written *atomic.Int64) error {
+	state, err := store.Claim(ctx, eventstore.ClaimRequest{Shard: id, Owner: "bench", Token: eventstore.Token{byte(id.Number + 1)}})
+	if err != nil {
+		return err
+	}
+	b := eventstore.Batch{Lease: state.Lease}
+	for n := 0; time.Now().Before(until); n++ {
+		if b.Events, err = events(b, n); err != nil {
+			return err
+		}
+		if r := store.Append(ctx, []eventstore.Batch{b})[0]; r.Status != eventstore.Appended {
+			return fmt.Errorf("append: status %d: %w", r.Status, r.Err)
+		}
+		written.Add(batchEvents)
+		last := b.Events[batchEvents-1]
+		b.Head, b.HeadHash = last.Seq, last.Hash
+	}
+	return nil
+}
+
+// events makes the next batch: the bank's deposits, each to another entity.
+func events(b eventstore.Batch, n int) ([]eventstore.Event, error) {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	out := make([]eventstore.Event, batchEvents)
+	previous := b.HeadHash
+	for i := range out {
+		out[i] = eventstore.Event{
+			Shard: b.Lease.Shard, Seq: b.Head + int64(i) + 1, Epoch: b.Lease.Epoch,
+			Entity: fmt.Sprintf("bench-%d-%d", b.Lease.Shard.Number, i), Version: int64(n) + 1,
+			Type: "Deposited", TypeVersion: 1, Data: json.RawMessage(`{"amount":1}`),
+			Meta: eventstore.Meta{Time: now}, CommandID: fmt.Sprintf("c-%d-%d-%d", b.Lease.Shard.Number, n, i),
+			Generation: 1, RecordedAt: now,
+		}
+		hash, err := out[i].Link(previous)
+		if err != nil {
+			return nil, err
+		}
+		out[i].Hash, previous = hash, hash
+	}
+	return out, nil
+}
+
+type measured struct {
+	PerSecond float64          `json:"perSecond"`
+	P50       float64          `json:"p50Milliseconds"`
+	P99       float64          `json:"p99Milliseconds"`
+	P999      float64          `json:"p999Milliseconds"`
+	Errors    map[string]int64 `json:"errors"`
+}
+
+// commands runs leftfold bench against leftfold dev.
+func commands(ctx context.Context, binary, sample, url string, duration time.Duration) (m measured, err error) {
+	p, err := ledger.Start(ctx, os.Stderr, binary, "dev", "-f", sample, "--listen", "127.0.0.1:0", "--store", url, "--log-level", "error")
+	if err != nil {
+		return m, err
+	}
+	defer p.Kill()
+	cmd := exec.CommandContext(ctx, binary, "bench", "--server", p.URL, "-o", "json",
+		"--aggregate", "account", "--prepare", "Open owner=bench", "--command", "Deposit", "amount=1",
+		"--entities", fmt.Sprint(entities), "--connections", fmt.Sprint(connections), "--duration", duration.String())
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return m, err
+	}
+	return m, json.Unmarshal(out, &m)
+}

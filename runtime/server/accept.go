@@ -1,0 +1,120 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/leftfold/leftfold/api/language"
+	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/runtime/eventstore"
+)
+
+// accepted is the definition that an aggregate runs under: the last one that
+// the store accepted.
+type accepted struct {
+	aggregate eventstore.Aggregate
+	spec      *v1alpha1.AggregateSpec
+	compiled  *language.Aggregate
+	// stalled says why the offered definition was not accepted; empty when it
+	// was.
+	stalled *stalledError
+}
+
+// stalledError tells why an offered definition does not take effect.
+type stalledError struct {
+	// Reason is one of the API's condition reasons.
+	Reason string
+	Detail string
+}
+
+func (e *stalledError) Error() string { return e.Reason + ": " + e.Detail }
+
+// behaviorOf is the part of a spec that decides what events mean and how they
+// come about: what the store keeps as the definition.
+func behaviorOf(spec *v1alpha1.AggregateSpec) ([]byte, error) { return json.Marshal(spec) }
+
+// accept offers a definition to the store. If stored history contradicts it, the
+// one accepted before goes on serving, and stalled says why.
+func accept(ctx context.Context, store eventstore.Store, name string, spec *v1alpha1.AggregateSpec, compiled *language.Aggregate) (accepted, error) {
+	offered, err := behaviorOf(spec)
+	if err != nil {
+		return accepted{}, err
+	}
+	for {
+		aggregate, err := store.EnsureAggregate(ctx, name, int(spec.Shards))
+		if errors.Is(err, eventstore.ErrShardsDiffer) {
+			return accepted{}, &stalledError{
+				Reason: v1alpha1.ReasonShardsDiffer,
+				Detail: fmt.Sprintf("aggregate %s: spec.shards is %d, but its events are kept in another number of shards; write that number", name, spec.Shards),
+			}
+		}
+		if err != nil {
+			return accepted{}, fmt.Errorf("make aggregate %s known: %w", name, err)
+		}
+		if aggregate.Definition != nil {
+			if same, err := equalJSON(aggregate.Definition, offered); err != nil || same {
+				return accepted{aggregate: aggregate, spec: spec, compiled: compiled}, err
+			}
+			older, err := contradicted(ctx, store, name, aggregate, spec)
+			if err != nil || older != nil {
+				return orZero(older), err
+			}
+		}
+		next, err := store.AcceptDefinition(ctx, aggregate.ID, aggregate.Generation, offered)
+		if errors.Is(err, eventstore.ErrRefused) {
+			continue // another process offered one meanwhile: look again
+		}
+		if err != nil {
+			return accepted{}, fmt.Errorf("accept the definition of aggregate %s: %w", name, err)
+		}
+		return accepted{aggregate: next, spec: spec, compiled: compiled}, nil
+	}
+}
+
+func orZero(a *accepted) accepted {
+	if a == nil {
+		return accepted{}
+	}
+	return *a
+}
+
+// contradicted returns the definition accepted before if stored events need
+// what the offered one drops or retypes, and nil if they do not.
+func contradicted(ctx context.Context, store eventstore.Store, name string, aggregate eventstore.Aggregate, offered *v1alpha1.AggregateSpec) (*accepted, error) {
+	var old v1alpha1.AggregateSpec
+	if err := json.Unmarshal(aggregate.Definition, &old); err != nil {
+		return nil, fmt.Errorf("read the accepted definition of aggregate %s: %w", name, err)
+	}
+	used, err := store.EventTypes(ctx, aggregate.ID)
+	if err != nil {
+		return nil, fmt.Errorf("list the event types of aggregate %s: %w", name, err)
+	}
+	found := language.Compatible(&old, offered, used)
+	if len(found) == 0 {
+		return nil, nil
+	}
+	compiled, problems := language.Compile(name, &old)
+	if compiled == nil {
+		return nil, fmt.Errorf("the accepted definition of aggregate %s does not compile any more: %v", name, problems)
+	}
+	return &accepted{
+		aggregate: aggregate, spec: &old, compiled: compiled,
+		stalled: &stalledError{
+			Reason: v1alpha1.ReasonHistoryNeedsIt,
+			Detail: fmt.Sprintf("aggregate %s: %s: %s; the definition accepted before goes on serving", name, found[0].Path, found[0].Message),
+		},
+	}, nil
+}
+
+// equalJSON compares values, not bytes: a store may write JSON in its own way.
+func equalJSON(a, b []byte) (bool, error) {
+	left, err := eventstore.AppendCanonical(nil, a)
+	if err != nil {
+		return false, err
+	}
+	right, err := eventstore.AppendCanonical(nil, b)
+	return bytes.Equal(left, right), err
+}

@@ -1,0 +1,252 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leftfold/leftfold/runtime/api"
+	"github.com/leftfold/leftfold/runtime/definition"
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
+	"github.com/leftfold/leftfold/runtime/routing"
+	"github.com/leftfold/leftfold/runtime/telemetry"
+)
+
+// stopTimeout bounds a stop in good order: longer than a command may take, and
+// shorter than what Kubernetes waits before it kills.
+const stopTimeout = 20 * time.Second
+
+// Server is a running data plane.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	self    eventstore.Incarnation
+	router  *routing.Router
+	metrics *telemetry.Metrics
+	handler *api.Handler
+
+	listener, opsListener net.Listener
+	http, ops             *http.Server
+	serving               sync.WaitGroup
+	failed                chan struct{}
+	ready                 atomic.Bool
+
+	// applying makes changes of the definitions happen in turn.
+	applying sync.Mutex
+	mu       sync.RWMutex
+	stores   map[string]*workload
+}
+
+// Start starts everything, in the order of the package comment, and returns when
+// calls are answered. ctx bounds the start only; Stop ends the server.
+func Start(ctx context.Context, cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, self: eventstore.Incarnation(rand.Text()),
+		router: routing.New(0, 0), metrics: telemetry.New(cfg.Version),
+		failed: make(chan struct{}), stores: map[string]*workload{},
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context) error {
+	var err error
+	// The port is taken first, since nothing else is as likely to be refused.
+	if s.listener, err = net.Listen("tcp", s.cfg.Listen); err != nil {
+		return err
+	}
+	if err := s.listenOps(); err != nil {
+		return err
+	}
+	if err := s.apply(ctx, s.cfg.Set); err != nil {
+		return err
+	}
+	s.handler = api.NewHandler(api.Config{
+		Aggregates: aggregates{s}, Feed: feed{s}, Projections: queries{s}, Catalog: catalog{s},
+		Version: s.cfg.Version, Logger: s.log,
+	})
+	s.http = api.NewServer(s.handler, s.log)
+	s.serve(s.http, s.listener)
+	s.ready.Store(true)
+	return nil
+}
+
+// listenOps takes the port of health and metrics. One that was not asked for and
+// is in use is only told.
+func (s *Server) listenOps() error {
+	address := s.cfg.Ops
+	if address == "" {
+		var err error
+		if address, err = opsAddress(s.listener.Addr()); err != nil {
+			return err
+		}
+	}
+	listener, err := net.Listen("tcp", address)
+	switch {
+	case err != nil && s.cfg.Ops == "":
+		s.log.Warn("health and metrics are not served: the port after the API's is taken; --ops-listen gives another", "error", err)
+		return nil
+	case err != nil:
+		return err
+	}
+	s.opsListener = listener
+	s.ops = telemetry.NewServer(s.metrics, s.ready.Load)
+	s.serve(s.ops, listener)
+	s.log.Info("health and metrics", "address", listener.Addr().String())
+	return nil
+}
+
+func (s *Server) serve(h *http.Server, l net.Listener) {
+	s.serving.Go(func() {
+		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("the listener failed; the process stops", "address", l.Addr().String(), "error", err)
+			close(s.failed)
+		}
+	})
+}
+
+// URL is where the API is, by a name that a client on this machine can use.
+func (s *Server) URL() string {
+	address := s.listener.Addr().String()
+	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsUnspecified() {
+		address = "localhost:" + port
+	}
+	return "http://" + address
+}
+
+// Failed is closed when the server cannot go on; Stop is still to be called.
+func (s *Server) Failed() <-chan struct{} { return s.failed }
+
+// Apply brings changed manifests into force. What history contradicts is told
+// in the log, and the definition before it serves on.
+func (s *Server) Apply(ctx context.Context, set *definition.Set) {
+	if err := s.apply(ctx, set); err != nil {
+		s.log.Error("changed manifests did not take effect as a whole", "error", err)
+		return
+	}
+	s.log.Info("changed manifests are in force")
+}
+
+// apply serves what the set declares. Aggregates come before projections, which
+// read them. An aggregate that is not declared any more keeps being served until
+// the process ends: its events are there, and callers may still be.
+func (s *Server) apply(ctx context.Context, set *definition.Set) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	var stalled []error
+	for _, name := range set.AggregateNames() {
+		a := set.Aggregates[name]
+		w, err := s.workload(ctx, set.StoreOf(a))
+		if err != nil {
+			return err
+		}
+		err = w.serve(ctx, name, a)
+		var why *stalledError
+		switch {
+		case errors.As(err, &why) && w.aggregate(name) != nil:
+			s.log.Error("a changed definition does not take effect", "aggregate", name, "reason", why.Reason, "detail", why.Detail)
+			stalled = append(stalled, err)
+		case err != nil:
+			return err
+		}
+	}
+	for _, w := range s.workloads() {
+		if err := w.projections.apply(ctx, set, w.compiled()); err != nil {
+			return err
+		}
+	}
+	if s.ready.Load() {
+		return errors.Join(stalled...)
+	}
+	return nil // at a start, what was accepted before serves
+}
+
+// workload gives what runs on a store, and opens the store when need be.
+func (s *Server) workload(ctx context.Context, store string) (*workload, error) {
+	if s.cfg.Store != "" {
+		store = "" // one takes the place of all
+	}
+	s.mu.RLock()
+	w := s.stores[store]
+	s.mu.RUnlock()
+	if w != nil {
+		return w, nil
+	}
+	w, err := s.open(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.stores[store] = w
+	s.mu.Unlock()
+	return w, nil
+}
+
+// workloads lists what runs, by store.
+func (s *Server) workloads() []*workload {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]*workload, 0, len(s.stores))
+	for _, w := range s.stores {
+		out = append(out, w)
+	}
+	sort.Slice(out, func(i, j int) bool { return strings.Compare(out[i].name, out[j].name) < 0 })
+	return out
+}
+
+// find gives an aggregate and where it runs.
+func (s *Server) find(name string) (*workload, *aggregate, error) {
+	for _, w := range s.workloads() {
+		if a := w.aggregate(name); a != nil {
+			return w, a, nil
+		}
+	}
+	return nil, nil, problem.New(problem.UnknownName, "there is no aggregate %q here", name)
+}
+
+// Stop ends everything in good order, and what does not end in time without.
+// Calling it again does nothing.
+func (s *Server) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	s.ready.Store(false)
+	var errs []error
+	if s.http != nil {
+		s.handler.Drain()
+		if err := s.http.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("some calls did not end: %w", err), s.http.Close())
+		}
+	} else if s.listener != nil {
+		errs = append(errs, s.listener.Close())
+	}
+	s.mu.Lock()
+	stores := s.stores
+	s.stores = map[string]*workload{}
+	s.mu.Unlock()
+	for _, w := range stores {
+		errs = append(errs, w.close(ctx))
+	}
+	if s.ops != nil {
+		errs = append(errs, s.ops.Close())
+	}
+	s.serving.Wait()
+	return errors.Join(errs...)
+}

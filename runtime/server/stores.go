@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
+	"github.com/leftfold/leftfold/runtime/eventstore/sqlite"
+	"github.com/leftfold/leftfold/runtime/projection"
+	"github.com/leftfold/leftfold/runtime/routing"
+	"github.com/leftfold/leftfold/runtime/shard"
+)
+
+// opened is a store with the database that its projections use.
+type opened struct {
+	eventstore.Store
+	db     projection.DB
+	shared bool
+}
+
+// open opens a store, migrated, and the host of its shards. Without --store each
+// EventStore is an embedded one, in a subfolder with its name.
+func (s *Server) open(ctx context.Context, name string) (*workload, error) {
+	store, err := s.openStore(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	log := s.log
+	if name != "" {
+		log = log.With("store", name)
+	}
+	w := &workload{
+		name: name, store: store.Store, shared: store.shared, log: log, self: s.self,
+		router: s.router, aggregates: map[string]*aggregate{},
+	}
+	w.tend, w.cancel = context.WithCancel(context.Background())
+	w.host = shard.NewHost(shard.Config{
+		Store: store.Store, Incarnation: s.self, Address: s.listener.Addr().String(),
+		Logger: log, Observer: s.metrics.Shards(), Slot: routing.Slot,
+	})
+	w.projections = newProjections(store, log, s.metrics)
+	if w.shared {
+		w.work.Go(func() { w.heartbeats(s.listener.Addr().String()) })
+	}
+	return w, nil
+}
+
+func (s *Server) openStore(ctx context.Context, name string) (opened, error) {
+	if s.cfg.Store != "" {
+		store, err := postgres.Open(ctx, postgres.Options{URL: s.cfg.Store, Logger: s.log})
+		if err != nil {
+			return opened{}, fmt.Errorf("open the PostgreSQL store: %w", err)
+		}
+		db := store.ProjectionDB()
+		return opened{Store: store, shared: true, db: projection.DB{Writer: db, Reader: db, Dialect: projection.Postgres{}}}, nil
+	}
+	folder := filepath.Join(s.cfg.Data, name)
+	store, err := sqlite.Open(ctx, sqlite.Options{Dir: folder, Logger: s.log})
+	if err != nil {
+		return opened{}, fmt.Errorf("open the embedded store in %s: %w", folder, err)
+	}
+	writer, reader := store.ProjectionDB()
+	return opened{Store: store, db: projection.DB{Writer: writer, Reader: reader, Dialect: projection.SQLite{}}}, nil
+}
+
+// close stops the workload and its store, in order.
+func (w *workload) close(ctx context.Context) error {
+	w.projections.close()
+	err := w.stop(ctx)
+	return errors.Join(err, w.store.Close())
+}
