@@ -75,13 +75,13 @@ func TestLetKeepsTheOrderThatTheAuthorGivesIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		let, _, err := unstructured.NestedSlice(commands[0].(map[string]any), "let") //nolint:errcheck // a command is a map
+		let, _, err := unstructured.NestedSlice(commands[0].(map[string]any), "let")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var names []string
 		for _, binding := range let {
-			names = append(names, binding.(map[string]any)["name"].(string)) //nolint:errcheck // a binding has a name
+			names = append(names, binding.(map[string]any)["name"].(string))
 		}
 		return names
 	}

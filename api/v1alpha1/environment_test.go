@@ -12,13 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-
-	"github.com/go-logr/logr"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
 )
@@ -58,16 +57,17 @@ func runWithAPIServer(m *testing.M) int {
 	// The tests write much and keep nothing.
 	environment.ControlPlane.Etcd = &envtest.Etcd{}
 	environment.ControlPlane.Etcd.Configure().Append("unsafe-no-fsync", "true")
-	restConfig, err = environment.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "start the API server:", err)
-		return 1
-	}
+	// Also after a start that failed half way, at the schemas for instance.
 	defer func() {
 		if err := environment.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "stop the API server:", err)
 		}
 	}()
+	restConfig, err = environment.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "start the API server:", err)
+		return 1
+	}
 	restConfig.QPS = -1 // no limit: the server is ours alone
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
