@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
+	"github.com/leftfold/leftfold/runtime/shard"
+)
+
+const (
+	keyHeader    = "Idempotency-Key"
+	matchHeader  = "If-Match"
+	replayHeader = "Idempotent-Replay"
+	// maxKey is the most characters that an idempotency key may have.
+	maxKey = 128
+)
+
+// commandAnswer is the answer to a command.
+type commandAnswer struct {
+	Entity   string  `json:"entity"`
+	Version  int64   `json:"version"`
+	Position string  `json:"position"`
+	Events   []event `json:"events"`
+}
+
+func (c *call) handleCommand() error {
+	aggregate, command := c.variables[0], shard.Command{Entity: c.variables[1], Name: c.variables[2]}
+	if err := checkEntity(command.Entity); err != nil {
+		return err
+	}
+	if _, err := c.parameters(nil); err != nil {
+		return err
+	}
+	var err error
+	if command.ID, command.Keyed, err = key(c.r.Header); err != nil {
+		return err
+	}
+	if command.Body, err = c.body(); err != nil {
+		return err
+	}
+	if command.Expect, err = expectation(c.r.Header); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), c.CommandTimeout)
+	defer cancel()
+	c.command = true
+	answer, err := c.Aggregates.Handle(ctx, aggregate, command)
+	if err != nil {
+		return err
+	}
+	return c.answer(answer)
+}
+
+func (c *call) answer(a shard.Answer) error {
+	events, err := eventsOf(a.Events)
+	if err != nil {
+		return err
+	}
+	var at eventstore.Position
+	at.Set(a.Shard, a.Seq)
+	text, err := at.Encode()
+	if err != nil {
+		return err
+	}
+	if a.Replay {
+		c.w.Header().Set(replayHeader, "true")
+	}
+	return c.ok(commandAnswer{Entity: a.Entity, Version: a.Version, Position: text, Events: events})
+}
+
+// key reads the idempotency key; without one it makes an id, which lets the
+// command be sent on inside Leftfold more than once and run once.
+func key(h http.Header) (id string, keyed bool, err error) {
+	values := h.Values(keyHeader)
+	if len(values) == 0 {
+		return rand.Text(), false, nil
+	}
+	id = values[0]
+	valid := len(values) == 1 && len(id) >= 1 && len(id) <= maxKey
+	for i := 0; valid && i < len(id); i++ {
+		valid = '!' <= id[i] && id[i] <= '~'
+	}
+	if !valid {
+		return "", true, problem.On(problem.InvalidParameter, keyHeader, "must be given once, with 1 to %d visible ASCII characters", maxKey)
+	}
+	return id, true, nil
+}
+
+// expectation reads If-Match: "3" is that version, "0" no events, * some.
+func expectation(h http.Header) (shard.Expectation, error) {
+	values := h.Values(matchHeader)
+	if len(values) == 0 {
+		return shard.Expectation{}, nil
+	}
+	text := values[0]
+	if len(values) == 1 && text == "*" {
+		return shard.Expectation{Kind: shard.ExpectSome}, nil
+	}
+	if len(values) == 1 && len(text) > 2 && strings.HasPrefix(text, `"`) && strings.HasSuffix(text, `"`) {
+		if version, err := decimal(text[1 : len(text)-1]); err == nil {
+			return shard.Expectation{Kind: shard.ExpectVersion, Version: version}, nil
+		}
+	}
+	return shard.Expectation{}, problem.On(problem.InvalidParameter, matchHeader, `must be one version in quotes, such as "3" ("0": no events), or *`)
+}
+
+// body reads a JSON body of at most MaxBody bytes; how it goes on is the
+// behaviour's to say.
+func (c *call) body() ([]byte, error) {
+	given := c.r.Header.Get("Content-Type")
+	if mediaType, _, err := mime.ParseMediaType(given); err != nil || mediaType != "application/json" {
+		return nil, problem.New(problem.UnsupportedMediaType, "the body must be application/json, not %q", given)
+	}
+	return c.bytes()
+}
+
+// bytes reads the body, whatever it holds.
+func (c *call) bytes() ([]byte, error) {
+	tooLarge := problem.New(problem.TooLarge, "the body has more than %d bytes", MaxBody)
+	if c.r.ContentLength > MaxBody {
+		c.w.Header().Set("Connection", "close") // the body stays unread
+		return nil, tooLarge
+	}
+	// A caller who never ends its body would hold this goroutine. The deadline
+	// goes afterwards: it would end a wait that comes after the body.
+	control := http.NewResponseController(c.w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, MaxBody))
+	_ = control.SetReadDeadline(time.Time{})
+	var limit *http.MaxBytesError
+	switch {
+	case errors.As(err, &limit):
+		return nil, tooLarge
+	case err != nil:
+		return nil, problem.New(problem.MalformedBody, "the body ended before its announced length")
+	}
+	return data, nil
+}

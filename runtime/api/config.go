@@ -1,0 +1,76 @@
+package api
+
+import (
+	"log/slog"
+	"time"
+)
+
+const (
+	// DefaultCommandTimeout is longer than a failover takes, and shorter than
+	// what proxies in front of a service usually wait for.
+	DefaultCommandTimeout = 10 * time.Second
+	// DefaultReadTimeout is the same for reads.
+	DefaultReadTimeout = 10 * time.Second
+	// DefaultStreams is how many event streams may be open at once. Each is a
+	// goroutine with one page of events.
+	DefaultStreams = 256
+	// DefaultStreamWrite is how long the reader of a stream may take to receive
+	// one page before it is cut off: it can resume from its last checkpoint.
+	DefaultStreamWrite = 10 * time.Second
+
+	// MaxBody is the most bytes that a request's body may have.
+	MaxBody = 1 << 20
+	// maxWait bounds how long a query may wait for a position; defaultWait is
+	// how long one does that gives a position and no time.
+	maxWait     = time.Minute
+	defaultWait = 2 * time.Second
+	// keepAlive is how often a stream says that it lives: often enough for
+	// proxies, which close silent connections after 30 s or more.
+	keepAlive = 15 * time.Second
+	// bodyTimeout is how long a caller may take to send a body.
+	bodyTimeout = 30 * time.Second
+)
+
+// Config is what a Handler needs. The interfaces are required; everything else
+// has a default.
+type Config struct {
+	Aggregates  Aggregates
+	Feed        Feed
+	Projections Projections
+	Catalog     Catalog
+
+	// Version is the release's, for the OpenAPI document; default "unknown".
+	Version string
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+
+	// CommandTimeout and ReadTimeout bound a command and a read.
+	CommandTimeout time.Duration
+	ReadTimeout    time.Duration
+	// Streams bounds the open event streams; one more is answered Overloaded.
+	Streams int
+	// StreamWrite bounds one write to a stream.
+	StreamWrite time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Version == "" {
+		c.Version = "unknown"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.CommandTimeout <= 0 {
+		c.CommandTimeout = DefaultCommandTimeout
+	}
+	if c.ReadTimeout <= 0 {
+		c.ReadTimeout = DefaultReadTimeout
+	}
+	if c.Streams <= 0 {
+		c.Streams = DefaultStreams
+	}
+	if c.StreamWrite <= 0 {
+		c.StreamWrite = DefaultStreamWrite
+	}
+	return c
+}

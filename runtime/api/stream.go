@@ -1,0 +1,169 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
+)
+
+// stream is one open event stream (HTML's server-sent events). Each page of the
+// feed is written at once and ends in a checkpoint: the last event's id is the
+// position that is reached with the page. A reader that reconnects from it gets
+// again at most what came since, and tells by (shard, seq).
+//
+// It ends when the reader leaves, when one write takes too long, when the feed
+// fails and when the runtime drains; in every case the reader may resume.
+type stream struct {
+	*call
+	ctx       context.Context
+	control   *http.ResponseController
+	buffer    bytes.Buffer
+	aggregate string
+	limit     int
+	// silentUntil is when the next comment is due.
+	silentUntil time.Time
+}
+
+// follow serves a stream. Problems that are met before the first byte are
+// answered as any other.
+func (c *call) follow(aggregate string, after eventstore.Position, limit int) error {
+	select {
+	case c.streams <- struct{}{}:
+		defer func() { <-c.streams }()
+	default:
+		return problem.New(problem.Overloaded, "%d event streams are open, as many as may be", c.Streams)
+	}
+	ctx, cancel := context.WithCancel(c.r.Context())
+	defer cancel()
+	defer context.AfterFunc(c.draining, cancel)()
+	s := &stream{call: c, ctx: ctx, control: http.NewResponseController(c.w), aggregate: aggregate, limit: limit}
+	events, reached, err := s.page(after)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("Content-Type", "text/event-stream")
+	c.w.Header().Set("X-Accel-Buffering", "no") // proxies that buffer must not
+	c.w.WriteHeader(http.StatusOK)
+	if c.r.Method == http.MethodHead {
+		return nil
+	}
+	// What ends the response must not wait for a reader that has stopped.
+	defer func() { _ = s.control.SetWriteDeadline(time.Now().Add(s.StreamWrite)) }()
+	s.silentUntil = time.Now().Add(keepAlive)
+	if err := s.run(events, reached); ctx.Err() == nil {
+		c.Logger.Info("an event stream was ended; its reader may resume", "aggregate", aggregate, "error", err)
+	}
+	return nil
+}
+
+// run writes pages as they come. The first one may be empty: its checkpoint
+// tells the reader where it stands.
+func (s *stream) run(events []eventstore.Event, reached eventstore.Position) error {
+	for {
+		if err := s.send(events, reached); err != nil {
+			return err
+		}
+		for events = nil; len(events) == 0; {
+			if err := s.comment(); err != nil {
+				return err
+			}
+			var next eventstore.Position
+			var err error
+			if events, next, err = s.page(reached); err != nil {
+				return err
+			}
+			if len(events) > 0 {
+				reached = next
+				break
+			}
+			if err := s.wait(reached); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *stream) page(after eventstore.Position) ([]eventstore.Event, eventstore.Position, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.ReadTimeout)
+	defer cancel()
+	return s.Feed.Page(ctx, s.aggregate, after, s.limit)
+}
+
+// wait returns when there may be more, or a comment is due.
+func (s *stream) wait(reached eventstore.Position) error {
+	ctx, cancel := context.WithDeadline(s.ctx, s.silentUntil)
+	defer cancel()
+	err := s.Feed.Wait(ctx, s.aggregate, reached)
+	if s.ctx.Err() == nil && (ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)) {
+		return nil
+	}
+	return err
+}
+
+// send writes a page and its checkpoint. A page without events is a block of an
+// id alone, which a reader remembers and does not dispatch.
+func (s *stream) send(events []eventstore.Event, reached eventstore.Position) error {
+	checkpoint, err := reached.Encode()
+	if err != nil {
+		return err
+	}
+	s.buffer.Reset()
+	for i := range events {
+		logged, err := loggedEventOf(&events[i])
+		if err != nil {
+			return err
+		}
+		if i == len(events)-1 {
+			s.buffer.WriteString("id: " + checkpoint + "\n")
+		}
+		s.buffer.WriteString("data: ")
+		if err := encode(&s.buffer, logged); err != nil {
+			return err
+		}
+		s.buffer.WriteByte('\n')
+	}
+	if len(events) == 0 {
+		s.buffer.WriteString("id: " + checkpoint + "\n\n")
+	}
+	return s.flush()
+}
+
+// comment shows a proxy and the reader that the stream lives, when it is time.
+func (s *stream) comment() error {
+	now := time.Now()
+	if now.Before(s.silentUntil) {
+		return nil
+	}
+	s.silentUntil = now.Add(keepAlive)
+	s.buffer.Reset()
+	s.buffer.WriteString(": alive\n\n")
+	return s.flush()
+}
+
+// flush writes the buffer. A reader that does not take it in time is cut off.
+// The deadline goes afterwards, for HTTP/2 resets a stream at it even when
+// nothing is being written.
+func (s *stream) flush() error {
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.control.SetWriteDeadline(time.Now().Add(s.StreamWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if _, err := s.w.Write(s.buffer.Bytes()); err != nil {
+		return err
+	}
+	if s.buffer.Cap() > maxPooled {
+		s.buffer = bytes.Buffer{}
+	}
+	if err := s.control.Flush(); err != nil {
+		return err
+	}
+	_ = s.control.SetWriteDeadline(time.Time{})
+	return nil
+}
