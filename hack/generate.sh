@@ -8,12 +8,19 @@ set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 root=${1:-$repository}
+mkdir -p "$root/api/v1alpha1" "$root/config/crd/bases"
+# Beside the tree's own folders, so that files move into place whole.
+fresh=$(mktemp -d "$root/config/crd/.generate.XXXXXX")
+trap 'rm -rf "$fresh"' EXIT
 cd "$repository"
 
 controller_gen() { go tool -modfile=hack/tools/go.mod controller-gen "$@"; }
+controller_gen object paths=./api/v1alpha1 output:object:dir="$fresh/api"
+controller_gen crd paths=./api/v1alpha1 output:crd:dir="$fresh/bases"
 
-# A kind that is gone leaves no file behind.
-rm -f "$root"/config/crd/bases/*.yaml
-mkdir -p "$root/config/crd/bases" "$root/api/v1alpha1"
-controller_gen object paths=./api/v1alpha1 output:object:dir="$root/api/v1alpha1"
-controller_gen crd paths=./api/v1alpha1 output:crd:dir="$root/config/crd/bases"
+mv "$fresh/api/zz_generated.deepcopy.go" "$root/api/v1alpha1/"
+for old in "$root"/config/crd/bases/*.yaml; do
+	# A kind that is gone leaves no file behind.
+	[[ -e $fresh/bases/${old##*/} ]] || rm -f "$old"
+done
+mv "$fresh"/bases/*.yaml "$root/config/crd/bases/"
