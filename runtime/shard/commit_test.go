@@ -2,6 +2,7 @@ package shard_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,10 +139,11 @@ func TestAStoreThatTakesNothingFailsCommandsWhenTheirTimeIsUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.must("a", "Open", "")
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		r.store.set(func() {
 			r.store.append = func(b []eventstore.Batch, next func() []eventstore.AppendResult) []eventstore.AppendResult {
-				if down {
+				if down.Load() {
 					return all(b, eventstore.NotAttempted)
 				}
 				return next()
@@ -158,7 +160,7 @@ func TestAStoreThatTakesNothingFailsCommandsWhenTheirTimeIsUp(t *testing.T) {
 		if later.finished() {
 			t.Fatal("a later command with time left has failed too")
 		}
-		down = false
+		down.Store(false)
 		got := later.wait()
 		wantNone(t, got.err)
 		if got.answer.Version != 2 {
@@ -281,13 +283,13 @@ func TestAConflictMakesTheShardLoadEverythingAnew(t *testing.T) {
 
 func TestTimesNeverGoBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		offset := time.Duration(0)
+		var offset atomic.Int64
 		r := newRig(t, func(c *shard.Config, _ *shard.Definition) {
-			c.Now = func() time.Time { return time.Now().Add(offset) }
+			c.Now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 		})
 		r.must("a", "Open", "")
 		r.must("b", "Open", "")
-		offset = -time.Hour
+		offset.Store(int64(-time.Hour))
 		r.must("a", "Deposit", `{"amount":1}`)
 		r.must("b", "Deposit", `{"amount":1}`)
 		for _, entity := range []string{"a", "b"} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,16 +151,17 @@ func TestSettlingOutlastsAStoreThatIsAway(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.must("a", "Open", "")
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		r.store.set(func() {
 			r.store.append = func(b []eventstore.Batch, next func() []eventstore.AppendResult) []eventstore.AppendResult {
-				if down {
+				if down.Load() {
 					return all(b, eventstore.Unknown)
 				}
 				return next()
 			}
 			r.store.claim = func(_ eventstore.ClaimRequest, next func() (eventstore.ShardState, error)) (eventstore.ShardState, error) {
-				if down {
+				if down.Load() {
 					return eventstore.ShardState{}, eventstore.ErrNotAttempted
 				}
 				return next()
@@ -176,7 +178,7 @@ func TestSettlingOutlastsAStoreThatIsAway(t *testing.T) {
 		wantReason(t, decided.wait().err, problem.OutcomeUnknown)
 		wantReason(t, waiting.wait().err, problem.NotAttempted)
 		time.Sleep(time.Hour)
-		down = false
+		down.Store(false)
 		r.must("a", "Deposit", `{"amount":7}`)
 		if n := r.balance("a"); n != 7 {
 			t.Errorf("balance %d, want 7: nobody waited for the first, and the second never ran", n)

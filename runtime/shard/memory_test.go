@@ -1,0 +1,194 @@
+package shard_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/shard"
+)
+
+// gauge adds up what an observer is told.
+type gauge struct{ n chan int }
+
+func newGauge() gauge { g := gauge{make(chan int, 1)}; g.n <- 0; return g }
+
+func (g gauge) add(_ string, delta int) { g.n <- <-g.n + delta }
+func (g gauge) value() int              { v := <-g.n; g.n <- v; return v }
+
+func TestAnIdleEntityLeavesMemory(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newGauge()
+		r := newRig(t, func(c *shard.Config, d *shard.Definition) {
+			c.Observer.EntitiesLoaded = g.add
+			d.PassivateAfter = 10 * time.Second
+		})
+		r.must("a", "Open", "")
+		r.must("b", "Open", "")
+		for range 6 {
+			time.Sleep(5 * time.Second)
+			r.must("b", "Deposit", `{"amount":1}`)
+		}
+		if n := g.value(); n != 1 {
+			t.Errorf("%d entities in memory, want 1: a is idle, b is not", n)
+		}
+		r.must("a", "Deposit", `{"amount":1}`)
+		if n := r.balance("a"); n != 1 {
+			t.Errorf("balance %d, want 1", n)
+		}
+	})
+}
+
+func TestEntitiesLeaveMemoryUnderTheByteBudget(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newGauge()
+		r := newRig(t, func(c *shard.Config, _ *shard.Definition) {
+			c.Observer.EntitiesLoaded = g.add
+			c.Limits.MemoryBytes = 100_000
+		})
+		for i := range 500 {
+			r.must(fmt.Sprint("e", i), "Open", "")
+		}
+		synctest.Wait()
+		if n := g.value(); n == 0 || n > 150 {
+			t.Errorf("%d entities in memory, want some, and no more than fit", n)
+		}
+		for i := range 500 {
+			if got := r.must(fmt.Sprint("e", i), "Deposit", `{"amount":1}`); got.Version != 2 {
+				t.Fatalf("version %d, want 2", got.Version)
+			}
+		}
+	})
+}
+
+func TestABusyEntityStaysInMemory(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, limits(func(l *shard.Limits) { l.MemoryBytes = 1 }))
+		r.must("a", "Open", "")
+		g, _ := r.stall()
+		first := r.start(t.Context(), r.command("a", "Deposit", `{"amount":1}`))
+		synctest.Wait()
+		time.Sleep(3 * time.Second)
+		second := r.start(t.Context(), r.command("a", "Deposit", `{"amount":1}`))
+		synctest.Wait()
+		g.open()
+		wantNone(t, first.wait().err)
+		wantNone(t, second.wait().err)
+		if v := second.wait().answer.Version; v != 3 {
+			t.Errorf("version %d, want 3", v)
+		}
+	})
+}
+
+func TestSnapshotsHoldCommittedStateOnly(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, define(func(d *shard.Definition) { d.SnapshotEvery = 2 }))
+		r.must("a", "Open", "")
+		time.Sleep(2 * time.Second)
+		g, _ := r.stall()
+		one := r.start(t.Context(), r.command("a", "Deposit", `{"amount":1}`))
+		synctest.Wait()
+		late := r.gate()
+		r.store.set(func() {
+			r.store.append = func(_ []eventstore.Batch, next func() []eventstore.AppendResult) []eventstore.AppendResult {
+				out := next()
+				late.pass()
+				return out
+			}
+		})
+		g.open()
+		<-late.arrived
+		two := r.start(t.Context(), r.command("a", "Deposit", `{"amount":1}`))
+		synctest.Wait()
+		late.open()
+		wantNone(t, one.wait().err)
+		wantNone(t, two.wait().err)
+		synctest.Wait()
+		if len(r.store.snapshots) == 0 {
+			t.Fatal("no snapshot")
+		}
+		log := r.events("a")
+		for _, s := range r.store.snapshots {
+			e := log[s.Version-1]
+			if s.Seq != e.Seq || s.Hash != e.Hash || !s.Time.Equal(e.Meta.Time) {
+				t.Errorf("the snapshot at %d is not that of the event there", s.Version)
+			}
+			if want := fmt.Sprintf(`{"open":true,"balance":%d,"events":%d}`, s.Version-1, s.Version); string(s.State) != want {
+				t.Errorf("state %s, want %s", s.State, want)
+			}
+		}
+	})
+}
+
+func TestSnapshotsOfAnEntityAreRateLimited(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, define(func(d *shard.Definition) { d.SnapshotEvery = 1 }))
+		r.must("a", "Open", "")
+		for range 100 {
+			r.must("a", "Deposit", `{"amount":1}`)
+		}
+		synctest.Wait()
+		if n := len(r.store.snapshots); n > 2 {
+			t.Errorf("%d snapshots in no time", n)
+		}
+	})
+}
+
+func TestALoadStartsAtTheSnapshotOnlyIfItFitsTheLog(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*eventstore.Snapshot)
+		used   bool
+	}{
+		"it fits":                             {func(*eventstore.Snapshot) {}, true},
+		"its hash is another event's":         {func(s *eventstore.Snapshot) { s.Hash[3] ^= 1 }, false},
+		"its seq is another event's":          {func(s *eventstore.Snapshot) { s.Seq++ }, false},
+		"it is beyond the log":                {func(s *eventstore.Snapshot) { s.Version += 10 }, false},
+		"its state cannot be read":            {func(s *eventstore.Snapshot) { s.State = []byte("?") }, false},
+		"its window cannot be read":           {func(s *eventstore.Snapshot) { s.Window = []byte{9} }, false},
+		"another definition's fold made it":   {func(s *eventstore.Snapshot) { s.Behavior[0] ^= 1 }, false},
+		"its window ends in the middle of it": {func(s *eventstore.Snapshot) { s.Window = s.Window[:len(s.Window)-3] }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, define(func(d *shard.Definition) { d.SnapshotEvery = 3 }))
+				r.must("a", "Open", "")
+				r.must("a", "Deposit", `{"amount":5}`)
+				last := r.command("a", "Deposit", `{"amount":6}`)
+				first := r.send(last)
+				synctest.Wait()
+				if len(r.store.snapshots) != 1 {
+					t.Fatalf("%d snapshots", len(r.store.snapshots))
+				}
+				snap := r.store.snapshots[0]
+				// A state that only the snapshot can have brought.
+				snap.State = []byte(`{"open":true,"balance":1000,"events":3}`)
+				tt.change(&snap)
+				other := rigOn(t, forged{r.store.Store, snap}, "host-c")
+				want := int64(11)
+				if tt.used {
+					want = 1000
+				}
+				if n := other.balance("a"); n != want {
+					t.Errorf("balance %d, want %d", n, want)
+				}
+				wantSame(t, first, other.send(last))
+				if got := other.must("a", "Deposit", `{"amount":1}`); got.Version != 4 {
+					t.Errorf("version %d, want 4", got.Version)
+				}
+			})
+		})
+	}
+}
+
+// forged serves the log with another snapshot than it has.
+type forged struct {
+	eventstore.Store
+	snapshot eventstore.Snapshot
+}
+
+func (f forged) LoadSnapshot(context.Context, eventstore.AggregateID, string) (eventstore.Snapshot, bool, error) {
+	return f.snapshot, true, nil
+}
