@@ -1,0 +1,93 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Buckets, in seconds and events. A command on a near database takes from half a
+// millisecond; a second and more is a failover or a sick store.
+var (
+	commandBuckets  = []float64{.0005, .001, .002, .003, .005, .0075, .01, .015, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	commitBuckets   = []float64{.0002, .0005, .001, .002, .003, .005, .0075, .01, .025, .05, .1, .25, .5, 1, 5}
+	batchBuckets    = []float64{0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048}
+	failoverBuckets = []float64{.025, .05, .1, .2, .3, .5, .75, 1, 1.5, 2, 3, 5, 10, 30, 60}
+)
+
+// Metrics are all metrics of a runtime, in a registry of their own.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	commands       *prometheus.CounterVec
+	commandSeconds *prometheus.HistogramVec
+	commitSeconds  *prometheus.HistogramVec
+	batchEvents    *prometheus.HistogramVec
+	shardOwned     *prometheus.GaugeVec
+	mailboxDepth   *prometheus.GaugeVec
+	entitiesLoaded *prometheus.GaugeVec
+
+	projections *projectionCollector
+
+	failovers         *prometheus.CounterVec
+	failoverSeconds   prometheus.Histogram
+	oldestTransaction *prometheus.GaugeVec
+}
+
+// New makes the metrics of a process; version is the release's.
+func New(version string) *Metrics {
+	m := &Metrics{
+		registry:    prometheus.NewRegistry(),
+		projections: newProjectionCollector(time.Now),
+		commands: counter("commands_total",
+			"Commands that were answered, by what became of them: written, empty, replayed, rejected, invalid, failed, overloaded, not_attempted, unknown, not_owner.",
+			"aggregate", "command", "outcome"),
+		commandSeconds: histogram("command_seconds",
+			"Time from a command's arrival at its shard to its answer.", commandBuckets, "aggregate", "command"),
+		commitSeconds: histogram("commit_seconds",
+			"Time that an append of one shard's batch took until it was durable.", commitBuckets, "aggregate"),
+		batchEvents: histogram("commit_batch_events",
+			"Events in one shard's batch; 0 for a batch that only carried answers.", batchBuckets, "aggregate"),
+		shardOwned: gauge("shard_owned",
+			"Shards that this process owns.", "aggregate"),
+		mailboxDepth: gauge("shard_mailbox_depth",
+			"Commands that shards of this process hold, from their arrival to their answer.", "aggregate"),
+		entitiesLoaded: gauge("entities_loaded",
+			"Entities in memory.", "aggregate"),
+		failovers: counter("failovers_total",
+			"Shards that went on here after their owner was lost, by the reason.", "reason"),
+		failoverSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "failover_seconds", Buckets: failoverBuckets,
+			Help: "Time from the loss of a shard's owner being seen to the shard being served again.",
+		}),
+		oldestTransaction: gauge("store_oldest_transaction_seconds",
+			"Age of the oldest transaction in the store's database. An old one keeps dead rows of hot tables alive and slows every append.", "store"),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "build_info", ConstLabels: prometheus.Labels{"version": version},
+		Help: "Always 1; the label is the release.",
+	})
+	build.Set(1)
+	m.registry.MustRegister(
+		m.commands, m.commandSeconds, m.commitSeconds, m.batchEvents, m.shardOwned, m.mailboxDepth, m.entitiesLoaded,
+		m.projections, m.failovers, m.failoverSeconds, m.oldestTransaction, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+// namespace begins the name of every metric of Leftfold's own.
+const namespace = "leftfold"
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
+}
