@@ -203,7 +203,7 @@ func (c *aggregateCompiler) openEnvironment(base *cel.Env) bool {
 		c.error("spec.types", "", "the types cannot be declared: %v", err)
 		return false
 	}
-	c.env = env
+	c.open(env)
 	return true
 }
 

@@ -35,6 +35,8 @@ type compiler struct {
 	report
 	env   *cel.Env
 	types *typeSet
+	// scoped keeps env with names in scope, for most scopes come many times.
+	scoped map[string]*cel.Env
 }
 
 // variable is a name in scope.
@@ -84,7 +86,7 @@ var (
 	needBool   = typed(scalars["bool"])
 	needString = typed(scalars["string"])
 	iterable   = need{"a list, or a map with string keys", func(t *types.Type) bool {
-		return t.Kind() == types.ListKind || t.Kind() == types.MapKind && assignable(scalars["string"], t.Parameters()[0])
+		return t.IsDyn() || t.Kind() == types.ListKind || t.Kind() == types.MapKind && assignable(scalars["string"], t.Parameters()[0])
 	}}
 )
 
@@ -114,6 +116,9 @@ func unwrapOptional(t *types.Type) *types.Type {
 func assignable(t *Type, from *types.Type) bool {
 	switch from.Kind() {
 	case types.DynKind, types.AnyKind, types.TypeParamKind:
+		return true
+	}
+	if t == brokenType {
 		return true
 	}
 	if t.cel.Kind() != from.Kind() {
@@ -166,7 +171,7 @@ func (c *compiler) expression(path string, text v1alpha1.Expression, scope names
 		c.error(path, "give parts of it names with let", "the expression has %d characters, at most %d are allowed", size, MaxExpression)
 		return nil
 	}
-	env, err := c.env.Extend(declarations(scope)...)
+	env, err := c.envFor(scope)
 	if err != nil {
 		c.error(path, "", "the names in scope cannot be declared: %v", err)
 		return nil
@@ -197,12 +202,26 @@ func (c *compiler) expression(path string, text v1alpha1.Expression, scope names
 	return x
 }
 
-func declarations(scope names) []cel.EnvOption {
-	out := make([]cel.EnvOption, len(scope))
+// open makes env the one that all expressions extend from now on.
+func (c *compiler) open(env *cel.Env) { c.env, c.scoped = env, map[string]*cel.Env{} }
+
+// envFor gives the environment in which a scope's names are declared.
+func (c *compiler) envFor(scope names) (*cel.Env, error) {
+	var key strings.Builder
+	declare := make([]cel.EnvOption, len(scope))
 	for i, v := range scope {
-		out[i] = cel.Variable(v.name, v.cel)
+		declare[i] = cel.Variable(v.name, v.cel)
+		fmt.Fprintf(&key, "%s %s;", v.name, v.cel)
 	}
-	return out
+	if env, ok := c.scoped[key.String()]; ok {
+		return env, nil
+	}
+	env, err := c.env.Extend(declare...)
+	if err != nil {
+		return nil, err
+	}
+	c.scoped[key.String()] = env
+	return env, nil
 }
 
 // markUsed notes which names an expression mentions.

@@ -140,7 +140,7 @@ func (c *compiler) fill(t *RecordType, path string, fields []v1alpha1.Field) {
 		typ, bad, ok := c.types.resolve(f.Type)
 		if !ok {
 			c.unknownType(here+".type", f.Name, f.Type, bad)
-			typ = scalars["string"]
+			typ = brokenType
 		}
 		t.Fields = append(t.Fields, Field{Name: f.Name, Type: typ, Optional: f.Optional})
 	}
@@ -153,6 +153,10 @@ func (c *compiler) unknownType(path, field, written, bad string) {
 			"field %s has a type of the wrong form, %q", field, written)
 		return
 	}
+	if usual, ok := otherTypeNames[strings.ToLower(bad)]; ok {
+		c.error(path, "did you mean "+usual+"?", "field %s has the type %s, which is not declared", field, bad)
+		return
+	}
 	known := []string{"list", "map"}
 	for name := range scalars {
 		known = append(known, name)
@@ -162,4 +166,12 @@ func (c *compiler) unknownType(path, field, written, bad string) {
 	}
 	slices.Sort(known)
 	c.error(path, didYouMean(bad, known), "field %s has the type %s, which is not declared", field, bad)
+}
+
+// otherTypeNames are what other languages call the types of this one.
+var otherTypeNames = map[string]string{
+	"integer": "int", "int64": "int", "int32": "int", "long": "int", "uint": "int", "number": "double",
+	"float": "double", "float64": "double", "decimal": "int", "boolean": "bool", "text": "string",
+	"date": "timestamp", "datetime": "timestamp", "time": "timestamp", "array": "list", "set": "map<bool>",
+	"object": "map", "dict": "map", "binary": "bytes",
 }

@@ -27,7 +27,9 @@ var baseEnvironment = sync.OnceValues(func() (*cel.Env, error) {
 		ext.Sets(ext.SetsVersion(1)),
 		cel.DefaultUTCTimeZone(true),
 		cel.ParserExpressionSizeLimit(MaxExpression),
+		cel.ParserRecursionLimit(MaxExpression), // whatever fits in the characters may nest
 		cel.Lib(functions{}),
+		costModel(),
 		cel.EagerlyValidateDeclarations(true),
 	)
 })
@@ -150,8 +152,6 @@ func (p *provider) NativeToValue(value any) ref.Val {
 	switch v := value.(type) {
 	case ref.Val:
 		return v
-	case map[ref.Val]ref.Val:
-		return adaptMap(p.adapter, v)
 	case []ref.Val:
 		return &List{vals: v}
 	}

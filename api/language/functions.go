@@ -21,18 +21,18 @@ func (functions) CompileOptions() []cel.EnvOption {
 	v := cel.TypeParamType("V")
 	mapOf, listOf := cel.MapType(cel.StringType, v), cel.ListType(v)
 	opts := []cel.EnvOption{
-		cel.Function("with", cel.MemberOverload("map_with_string",
+		cel.Function("with", cel.MemberOverload(overloadMapWith,
 			[]*cel.Type{mapOf, cel.StringType, v}, mapOf, cel.FunctionBinding(mapWith))),
-		cel.Function("without", cel.MemberOverload("map_without_string",
+		cel.Function("without", cel.MemberOverload(overloadMapWithout,
 			[]*cel.Type{mapOf, cel.StringType}, mapOf, cel.BinaryBinding(mapWithout))),
-		cel.Function("append", cel.MemberOverload("list_append",
+		cel.Function("append", cel.MemberOverload(overloadListAppend,
 			[]*cel.Type{listOf, v}, listOf, cel.BinaryBinding(listAppend))),
 		cel.Function("sum",
-			cel.MemberOverload("list_int_sum", []*cel.Type{cel.ListType(cel.IntType)}, cel.IntType,
+			cel.MemberOverload(overloadSumInt, []*cel.Type{cel.ListType(cel.IntType)}, cel.IntType,
 				cel.UnaryBinding(listSum(types.IntZero))),
-			cel.MemberOverload("list_double_sum", []*cel.Type{cel.ListType(cel.DoubleType)}, cel.DoubleType,
+			cel.MemberOverload(overloadSumDouble, []*cel.Type{cel.ListType(cel.DoubleType)}, cel.DoubleType,
 				cel.UnaryBinding(listSum(types.Double(0)))),
-			cel.MemberOverload("list_duration_sum", []*cel.Type{cel.ListType(cel.DurationType)}, cel.DurationType,
+			cel.MemberOverload(overloadSumDuration, []*cel.Type{cel.ListType(cel.DurationType)}, cel.DurationType,
 				cel.UnaryBinding(listSum(types.Duration{})))),
 		cel.Function("days", cel.Overload("days_int", []*cel.Type{cel.IntType}, cel.DurationType,
 			cel.UnaryBinding(days))),
@@ -60,7 +60,17 @@ func recordWith(r *RecordType) cel.EnvOption {
 		})))
 }
 
-const recordWithOverload = "record_with_"
+// The names of the overloads, which cost.go prices.
+const (
+	overloadMapWith     = "map_with_string"
+	overloadMapWithout  = "map_without_string"
+	overloadListAppend  = "list_append"
+	overloadSumInt      = "list_int_sum"
+	overloadSumDouble   = "list_double_sum"
+	overloadSumDuration = "list_duration_sum"
+	// recordWithOverload is followed by the type's name.
+	recordWithOverload = "record_with_"
+)
 
 func mapWith(args ...ref.Val) ref.Val {
 	m, isMap := args[0].(*Map)

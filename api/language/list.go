@@ -67,20 +67,10 @@ func (l *List) grown(vals []ref.Val, used *atomic.Int64, added ref.Val) *List {
 	return next
 }
 
-// Add implements the CEL operator +.
+// Add implements the CEL operator +. Like CEL's own lists it only notes what to
+// add; the elements are copied when the result goes into a field.
 func (l *List) Add(other ref.Val) ref.Val {
-	o, ok := other.(traits.Lister)
-	if !ok {
-		return types.MaybeNoSuchOverloadErr(other)
-	}
-	more := listElements(o)
-	vals := make([]ref.Val, 0, len(l.vals)+len(more))
-	vals = append(append(vals, l.vals...), more...)
-	sum := &List{vals: vals}
-	if typed, ok := o.(*List); ok && typed.elem == l.elem {
-		sum.elem = l.elem
-	}
-	return sum
+	return types.NewRefValList(types.DefaultTypeAdapter, l.vals).(traits.Adder).Add(other)
 }
 
 // Contains implements the CEL operator in.

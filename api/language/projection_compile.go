@@ -56,8 +56,9 @@ type projectionCompiler struct {
 
 // sourceScope is what the rules of one source's events see.
 type sourceScope struct {
-	env   *cel.Env
-	types *typeSet
+	env    *cel.Env
+	scoped map[string]*cel.Env
+	types  *typeSet
 }
 
 func (c *projectionCompiler) sources(aggregates map[string]*Aggregate) {
@@ -217,7 +218,7 @@ func (c *projectionCompiler) rule(path string, spec *v1alpha1.Rule) (eventRef, b
 	if !ok {
 		return eventRef{}, false
 	}
-	c.env, c.types = scope.env, scope.types
+	c.env, c.scoped, c.types = scope.env, scope.scoped, scope.types
 	event := a.events[spec.Event]
 	seen := names{recordVariable("event", event.fields), recordVariable("meta", metaType)}
 	out := rule{remove: spec.Delete}
@@ -317,7 +318,7 @@ func (c *projectionCompiler) enter(a *Aggregate) (*sourceScope, bool) {
 		c.error("spec.sources", "", "the types of aggregate %s cannot be declared: %v", a.name, err)
 		return nil, false
 	}
-	s := &sourceScope{env: env, types: set}
+	s := &sourceScope{env: env, scoped: map[string]*cel.Env{}, types: set}
 	c.scopes[a.name] = s
 	return s, true
 }

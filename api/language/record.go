@@ -109,6 +109,10 @@ func (r *Record) IsSet(field ref.Val) ref.Val {
 	return types.Bool(r.vals[i] != nil)
 }
 
+// Size is what comparing the record costs: CEL's counter asks for it. No
+// expression can, for size() is not declared for records.
+func (r *Record) Size() ref.Val { return types.Int(encodedSize(r)) }
+
 // IsZeroValue tells optional.ofNonZeroValue whether nothing is set.
 func (r *Record) IsZeroValue() bool { return r == r.typ.zero || r.Equal(r.typ.zero) == types.True }
 

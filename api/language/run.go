@@ -140,6 +140,9 @@ func (r *rejection) try(s *scope) *Refusal {
 		if !ok {
 			return behaviorFailed(r.message.failed(fmt.Errorf("is %s, needs string", v.Type().TypeName())))
 		}
+		if err := checkText(string(text)); err != nil {
+			return behaviorFailed(r.message.failed(err))
+		}
 		out.Detail = string(text)
 	}
 	return out
@@ -173,6 +176,10 @@ func (e *emission) once(s *scope, events []Event) ([]Event, error) {
 		if data, err = assign(data, e.set, s); err != nil {
 			return nil, err
 		}
+	}
+	// Every byte of an event is work for all that comes after.
+	if err := s.charge(uint64(encodedSize(data))); err != nil {
+		return nil, err
 	}
 	return append(events, Event{Type: e.event.name, Data: data}), nil
 }

@@ -9,11 +9,6 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 )
 
-// CostLimit is what one Parse, one Decide, one Try or one call of a projection
-// may cost, in CEL's units. A unit is about one step of an expression; the
-// limit is well under a second of work.
-const CostLimit = 10_000_000
-
 var errCost = errors.New("the expressions cost more than one command may; work on less data at once")
 
 // scope holds the values of the names in scope while expressions run. It is an

@@ -62,6 +62,10 @@ var scalars = map[string]*Type{
 	"duration":  {Kind: Duration, name: "duration", cel: types.DurationType, zero: types.Duration{}},
 }
 
+// brokenType stands for one that a definition does not declare, so that what
+// uses the field does not complain as well.
+var brokenType = &Type{Kind: String, name: "?", cel: types.DynType, zero: types.String("")}
+
 // Field is one field of a RecordType.
 type Field struct {
 	Name string
@@ -158,10 +162,9 @@ func newTypeSet() *typeSet {
 // resolve gives the type that a definition writes as name. bad is the part that
 // names no type, "" when the form is wrong.
 func (s *typeSet) resolve(name string) (t *Type, bad string, ok bool) {
-	return s.resolveDepth(name, 0)
-}
-
-func (s *typeSet) resolveDepth(name string, depth int) (*Type, string, bool) {
+	if strings.Count(name, "<") > maxNesting {
+		return nil, "", false
+	}
 	if t, ok := scalars[name]; ok {
 		return t, "", true
 	}
@@ -175,10 +178,10 @@ func (s *typeSet) resolveDepth(name string, depth int) (*Type, string, bool) {
 	if open < 0 {
 		return nil, name, false
 	}
-	if !strings.HasSuffix(name, ">") || depth == maxNesting {
+	if !strings.HasSuffix(name, ">") {
 		return nil, "", false
 	}
-	elem, bad, ok := s.resolveDepth(name[open+1:len(name)-1], depth+1)
+	elem, bad, ok := s.resolve(name[open+1 : len(name)-1])
 	if !ok {
 		return nil, bad, false
 	}
