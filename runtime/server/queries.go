@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+
+	"github.com/leftfold/leftfold/runtime/api"
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
+	"github.com/leftfold/leftfold/runtime/projection/table"
+)
+
+// queries implements api.Projections.
+type queries struct{ server *Server }
+
+func (q queries) find(name string) (*projections, api.Table, error) {
+	for _, w := range q.server.workloads() {
+		if shape, ok := w.projections.shape(name); ok {
+			return w.projections, shape, nil
+		}
+	}
+	return nil, api.Table{}, problem.New(problem.UnknownName, "there is no projection %q here", name)
+}
+
+func (q queries) Table(name string) (api.Table, error) {
+	_, shape, err := q.find(name)
+	return shape, err
+}
+
+// wait returns when the projection has what is asked for.
+func (p *projections) wait(ctx context.Context, name string, w api.Wait) error {
+	if !w.Wanted {
+		return nil
+	}
+	return p.manager.Wait(ctx, name, w.After, w.For)
+}
+
+func (q queries) Get(ctx context.Context, name string, key any, w api.Wait) (api.Row, eventstore.Position, error) {
+	var none eventstore.Position
+	p, _, err := q.find(name)
+	if err != nil {
+		return api.Row{}, none, err
+	}
+	if err := p.wait(ctx, name, w); err != nil {
+		return api.Row{}, none, err
+	}
+	row, position, ok, err := p.reader.Get(ctx, name, key)
+	if err != nil {
+		return api.Row{}, none, err
+	}
+	if !ok {
+		return api.Row{}, position, problem.New(problem.NoSuchEntity, "%s has no row with this key", name)
+	}
+	return api.Row{Key: row.Key, Row: row.Row}, position, nil
+}
+
+func (q queries) Query(ctx context.Context, name string, query api.Query) (api.Rows, error) {
+	p, _, err := q.find(name)
+	if err != nil {
+		return api.Rows{}, err
+	}
+	if err := p.wait(ctx, name, query.Wait); err != nil {
+		return api.Rows{}, err
+	}
+	asked := table.Query{Limit: query.Limit, Cursor: query.Cursor}
+	for _, f := range query.Filters {
+		asked.Filters = append(asked.Filters, table.Filter{Column: f.Column.Name, Op: table.Op(f.Op), Values: f.Values})
+	}
+	for _, o := range query.Order {
+		asked.Order = append(asked.Order, table.Order{Column: o.Column.Name, Descending: o.Descending})
+	}
+	page, err := p.reader.Query(ctx, name, asked)
+	if err != nil {
+		return api.Rows{}, err
+	}
+	rows := api.Rows{Rows: make([]api.Row, len(page.Rows)), Next: page.Next, Position: page.Position}
+	for i, r := range page.Rows {
+		rows.Rows[i] = api.Row{Key: r.Key, Row: r.Row}
+	}
+	return rows, nil
+}
+
+func (q queries) Act(ctx context.Context, name string, action api.Action) error {
+	p, _, err := q.find(name)
+	if err != nil {
+		return err
+	}
+	switch action {
+	case api.Rebuild:
+		return p.manager.Rebuild(ctx, name)
+	case api.Pause:
+		return p.manager.Pause(ctx, name)
+	case api.Resume:
+		return p.manager.Resume(ctx, name)
+	case api.Retry:
+		return p.manager.Retry(ctx, name)
+	}
+	return problem.On(problem.InvalidParameter, "action", "%q is not known", string(action))
+}
