@@ -60,13 +60,13 @@ table:
 `
 
 type added struct {
-	Key string `json:"key"`
-	N   int    `json:"amount"`
+	Key    string `json:"key"`
+	Amount int    `json:"amount"`
 }
 
 type spread struct {
-	Keys []string `json:"keys"`
-	N    int      `json:"amount"`
+	Keys   []string `json:"keys"`
+	Amount int      `json:"amount"`
 }
 
 type divided struct {
