@@ -31,12 +31,14 @@ type bank struct {
 }
 
 type account struct {
+	unit    string // of the bank that folded it
 	open    bool
 	balance int64
 	events  int64
 }
 
 type args struct {
+	by     bank  // who parsed them
 	Amount int64 `json:"amount"`
 	N      int   `json:"n"`
 }
@@ -50,7 +52,7 @@ func (b bank) Parse(name string, body []byte) (behavior.Command, error) {
 	if !commands[name] {
 		return behavior.Command{}, problem.New(problem.UnknownName, "no command %s", name)
 	}
-	var a args
+	a := args{by: b}
 	if len(body) > 0 {
 		d := json.NewDecoder(bytes.NewReader(body))
 		d.DisallowUnknownFields()
@@ -64,7 +66,7 @@ func (b bank) Parse(name string, body []byte) (behavior.Command, error) {
 	return behavior.Command{Name: name, Fields: a}, nil
 }
 
-func (bank) Zero() behavior.State { return account{} }
+func (b bank) Zero() behavior.State { return account{unit: b.unit} }
 
 func rejected(reason, detail string) error {
 	return &problem.Problem{Reason: problem.Reason(reason), Rejected: true, Detail: detail}
@@ -72,6 +74,9 @@ func rejected(reason, detail string) error {
 
 func (b bank) Decide(s behavior.State, c behavior.Command, _ behavior.Meta) ([]behavior.Event, error) {
 	acc, a := s.(account), c.Fields.(args)
+	if acc.unit != b.unit || a.by != b {
+		return nil, fmt.Errorf("a state folded by %s, a command parsed by %v", acc.unit, a.by)
+	}
 	one := func(name string, amount int64) []behavior.Event {
 		return []behavior.Event{{Type: name, TypeVersion: 1, Data: amountData(amount)}}
 	}
@@ -131,8 +136,11 @@ func (b bank) Try(s behavior.State, e behavior.Event, m behavior.Meta) (behavior
 	return b.Evolve(s, e, m)
 }
 
-func (bank) Evolve(s behavior.State, e behavior.Event, m behavior.Meta) (behavior.State, error) {
+func (b bank) Evolve(s behavior.State, e behavior.Event, m behavior.Meta) (behavior.State, error) {
 	acc := s.(account)
+	if acc.unit != b.unit {
+		return nil, fmt.Errorf("a state folded by %s", acc.unit)
+	}
 	acc.events++
 	if acc.events != m.Version {
 		return nil, fmt.Errorf("event %d was folded as the %d", m.Version, acc.events)
@@ -164,7 +172,7 @@ func (b bank) DecodeState(data []byte) (behavior.State, error) {
 	if !ok {
 		return nil, fmt.Errorf("no %s in the state", b.unit)
 	}
-	var acc account
+	acc := account{unit: b.unit}
 	acc.open, _ = m["open"].(bool)
 	acc.balance, _ = balance.Int64()
 	n, _ := m["events"].(json.Number)

@@ -183,6 +183,42 @@ func TestAChangedDefinition(t *testing.T) {
 			}
 		})
 	})
+	t.Run("parses the commands that wait again", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, limits(func(l *shard.Limits) { l.BatchCommands = 1 }))
+			r.must("a", "Open", "")
+			g, _ := r.stall()
+			var calls []call
+			for range 3 {
+				calls = append(calls, r.start(t.Context(), r.command("a", "Deposit", `{"amount":9}`)))
+				synctest.Wait()
+			}
+			r.s.Define(shard.Definition{Behavior: bank{unit: "balance", fee: 1}, Generation: 2})
+			synctest.Wait()
+			g.open()
+			for _, c := range calls {
+				wantNone(t, c.wait().err)
+			}
+		})
+	})
+	t.Run("makes a load under way begin again", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t)
+			g := r.gate()
+			r.store.set(func() {
+				r.store.readEntity = func(_ string, next func() ([]eventstore.Event, error)) ([]eventstore.Event, error) {
+					g.pass()
+					return next()
+				}
+			})
+			c := r.start(t.Context(), r.command("a", "Open", ""))
+			<-g.arrived
+			r.s.Define(shard.Definition{Behavior: bank{unit: "cents"}, Generation: 2})
+			synctest.Wait()
+			g.open()
+			wantNone(t, c.wait().err)
+		})
+	})
 	t.Run("of a lower generation is ignored", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, define(func(d *shard.Definition) { d.Generation = 3 }))

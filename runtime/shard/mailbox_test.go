@@ -97,7 +97,7 @@ func TestAFullMailboxIsOverloaded(t *testing.T) {
 	}
 }
 
-func TestAnExpiredCommandIsNeverDecided(t *testing.T) {
+func TestAnExpiredOrAbandonedCommandIsNeverDecided(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, limits(func(l *shard.Limits) { l.BatchCommands = 1 }))
 		r.must("a", "Open", "")
@@ -109,6 +109,11 @@ func TestAnExpiredCommandIsNeverDecided(t *testing.T) {
 		defer cancel()
 		expired := r.start(ctx, r.command("a", "Deposit", `{"amount":2}`))
 		wantReason(t, expired.wait().err, problem.NotAttempted)
+		ctx, cancel = context.WithCancel(t.Context())
+		abandoned := r.start(ctx, r.command("a", "Deposit", `{"amount":4}`))
+		synctest.Wait()
+		cancel()
+		wantReason(t, abandoned.wait().err, problem.NotAttempted)
 		g.open()
 		wantNone(t, inflight.wait().err)
 		wantNone(t, full.wait().err)

@@ -80,6 +80,9 @@ func TestABusyEntityStaysInMemory(t *testing.T) {
 		if v := second.wait().answer.Version; v != 3 {
 			t.Errorf("version %d, want 3", v)
 		}
+		if epoch := r.s.Lease().Epoch; epoch != 1 {
+			t.Errorf("epoch %d, want 1: the shard met a conflict with itself", epoch)
+		}
 	})
 }
 
