@@ -66,17 +66,23 @@ func costModel() cel.EnvOption {
 type worstCase struct{}
 
 // EstimateSize implements cost.Estimator. What an expression itself builds is
-// left to CEL's own arithmetic.
+// left to CEL's own arithmetic. Only what came from outside has a largest size;
+// a let name, and an item of one, can be anything.
 func (worstCase) EstimateSize(e cost.AstNode) *cost.SizeEstimate {
-	if len(e.Path()) == 0 || e.ComputedSize() != nil {
+	if e.ComputedSize() != nil {
 		return nil
 	}
 	largest := uint64(maxInput)
 	switch e.Type().Kind() {
+	case types.IntKind, types.DoubleKind, types.BoolKind, types.TimestampKind, types.DurationKind:
+		return &cost.SizeEstimate{Min: 1, Max: 1}
 	case types.ListKind:
 		largest = maxInputList
 	case types.MapKind:
 		largest = maxInputMap
+	}
+	if path := e.Path(); len(path) == 0 || !scopeWords[path[0]] {
+		return nil
 	}
 	return &cost.SizeEstimate{Min: 0, Max: largest}
 }

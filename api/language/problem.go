@@ -82,6 +82,11 @@ func nearest(name string, known []string) string {
 			best, bestDistance = k, d
 		}
 	}
+	for _, k := range known {
+		if best == "" && len(name) > 2 && strings.HasPrefix(k, name) {
+			best = k
+		}
+	}
 	return best
 }
 
