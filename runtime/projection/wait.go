@@ -20,6 +20,9 @@ const remotePoll = 25 * time.Millisecond
 // Quarantined when an event that after names is one of a parked entity,
 // UnknownName.
 func (m *Manager) Wait(ctx context.Context, name string, after eventstore.Position, timeout time.Duration) error {
+	if err := m.knowSources(ctx, name); err != nil {
+		return err
+	}
 	deadline := time.NewTimer(max(0, timeout))
 	defer deadline.Stop()
 	for {
@@ -47,6 +50,21 @@ func (m *Manager) Wait(ctx context.Context, name string, after eventstore.Positi
 			return ctx.Err()
 		}
 	}
+}
+
+// knowSources makes sure that the ids of a projection's sources are known, of
+// which no shard may ever have been owned here.
+func (m *Manager) knowSources(ctx context.Context, name string) error {
+	def, err := m.definition(name)
+	if err != nil {
+		return problem.New(problem.UnknownName, "there is no projection %s", name)
+	}
+	for _, s := range def.Sources {
+		if _, _, err := m.aggregateID(ctx, s.Aggregate); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func notCaughtUp(name string) error {

@@ -10,9 +10,9 @@ import (
 	"github.com/leftfold/leftfold/runtime/eventstore"
 )
 
-// near is how many events a version being built may be from the head while the
-// old version already waits for it: a few transactions' worth.
-const near = 1000
+// near is how many events a version being built may be behind the old one while
+// that already waits for it: a few transactions' worth, well under a second.
+const near = 5000
 
 // worker moves one feed. The loop, one step at a time:
 //
@@ -196,7 +196,7 @@ func (w *worker) fetch(ctx context.Context, offset int64) ([]eventstore.Event, e
 		}
 	}
 	w.head.Store(head)
-	if ahead := w.ahead.Load(); ahead != nil && ahead.leads(head) {
+	if ahead := w.ahead.Load(); ahead != nil && ahead.leads(offset) {
 		ceiling := ahead.offset.Load()
 		for len(events) > 0 && events[len(events)-1].Seq > ceiling {
 			events = events[:len(events)-1]
@@ -212,10 +212,10 @@ func (w *worker) fetch(ctx context.Context, offset int64) ([]eventstore.Event, e
 	return events, nil
 }
 
-// leads reports whether the worker of the version being built is so near the
-// head, and well, that the old version's worker should stay behind it.
-func (w *worker) leads(head int64) bool {
-	return w.failure.Load() == nil && !w.paused.Load() && w.offset.Load() >= max(0, head-near)
+// leads reports whether the worker of the version being built is well, and so
+// near to the old version's offset that the old one should stay behind it.
+func (w *worker) leads(old int64) bool {
+	return w.failure.Load() == nil && !w.paused.Load() && w.offset.Load() >= max(0, old-near)
 }
 
 // linger waits until a moment has passed since the last flush, so that under
