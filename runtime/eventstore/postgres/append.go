@@ -43,6 +43,8 @@ func (s *Store) openAppender(ctx context.Context) (*appender, error) {
 		"enable_seqscan":  "off",
 	})
 	spec.ready = func(ctx context.Context, conn *pgx.Conn) error {
+		ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
+		defer cancel()
 		_, err := conn.PgConn().Prepare(ctx, appendName, appendSQL, nil)
 		return err
 	}

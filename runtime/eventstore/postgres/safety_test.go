@@ -1,0 +1,128 @@
+package postgres
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
+)
+
+func TestAServerThatCannotKeepThePromisesIsRefusedAndTheTextSaysWhatToChange(t *testing.T) {
+	sound := facts{synchronousCommit: "on", serverEncoding: "UTF8", clientEncoding: "UTF8", standardStrings: "on"}
+	for name, test := range map[string]struct {
+		change func(*facts)
+		text   string // empty: accepted
+	}{
+		"a sound server is accepted":                      {func(*facts) {}, ""},
+		"synchronous_commit remote_apply is accepted":     {func(f *facts) { f.synchronousCommit = "remote_apply" }, ""},
+		"synchronous_commit off is refused":               {func(f *facts) { f.synchronousCommit = "off" }, "synchronous_commit is off"},
+		"synchronous_commit local is refused":             {func(f *facts) { f.synchronousCommit = "local" }, "synchronous_commit is local"},
+		"synchronous_commit remote_write is refused":      {func(f *facts) { f.synchronousCommit = "remote_write" }, "synchronous_commit is remote_write"},
+		"a standby is refused":                            {func(f *facts) { f.inRecovery, f.readOnly = true, true }, "pg_is_in_recovery"},
+		"a read-only primary is refused":                  {func(f *facts) { f.readOnly = true }, "transaction_read_only"},
+		"a database of another encoding is refused":       {func(f *facts) { f.serverEncoding = "SQL_ASCII" }, "server_encoding is SQL_ASCII"},
+		"a client of another encoding is refused":         {func(f *facts) { f.clientEncoding = "LATIN1" }, "client_encoding is LATIN1"},
+		"backslash escapes in plain strings are refused":  {func(f *facts) { f.standardStrings = "off" }, "standard_conforming_strings is off"},
+		"fsync off is the operator's word, and only told": {func(f *facts) { f.fsync = "off" }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := sound
+			test.change(&f)
+			err := f.check()
+			switch {
+			case test.text == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case test.text != "" && (!errors.Is(err, eventstore.ErrUnsafe) || !strings.Contains(err.Error(), test.text)):
+				t.Errorf("got %v; want ErrUnsafe with %q", err, test.text)
+			}
+		})
+	}
+}
+
+func TestOpeningARealServerWithUnsafeSettingsFailsWithTheFix(t *testing.T) {
+	for name, test := range map[string]struct{ setting, text string }{
+		"asynchronous commit":      {"synchronous_commit=off", "ALTER ROLE ... SET synchronous_commit = on"},
+		"read only by default":     {"default_transaction_read_only=on", "default_transaction_read_only = off"},
+		"escapes in plain strings": {"standard_conforming_strings=off", "set it to on"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Open(t.Context(), Options{
+				URL: pgtest.URL(t) + "&options=-c%20" + strings.ReplaceAll(test.setting, "=", "%3D"), Schema: pgtest.Schema(t)})
+			if err == nil {
+				_ = s.Close()
+			}
+			if !errors.Is(err, eventstore.ErrUnsafe) || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("open: %v; want ErrUnsafe with %q", err, test.text)
+			}
+		})
+	}
+}
+
+func TestEveryConnectionRunsReadCommittedWithoutTimeoutsOfTheRole(t *testing.T) {
+	s, err := Open(t.Context(), Options{
+		URL:    pgtest.URL(t) + "&options=-c%20default_transaction_isolation%3Dserializable%20-c%20statement_timeout%3D1234",
+		Schema: pgtest.Schema(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for name, pool := range map[string]*pgxpool.Pool{"append": s.appends.pool, "control": s.control, "query": s.query, "projection": s.projection} {
+		t.Run(name, func(t *testing.T) {
+			var isolation, timeout string
+			row := pool.QueryRow(t.Context(), "SELECT current_setting('transaction_isolation'), current_setting('statement_timeout')")
+			if err := row.Scan(&isolation, &timeout); err != nil {
+				t.Fatal(err)
+			}
+			if isolation != "read committed" || timeout != "0" {
+				t.Errorf("isolation %q, statement_timeout %q; want read committed, 0", isolation, timeout)
+			}
+		})
+	}
+}
+
+func TestAServersVersionIsReadInAllItsForms(t *testing.T) {
+	for text, want := range map[string]int{"15.14 (Debian 15.14-0+deb12u1)": 15, "18beta1": 18, "14.0": 14, "17": 17} {
+		if got, err := majorVersion(text); err != nil || got != want {
+			t.Errorf("majorVersion(%q) = %d, %v; want %d", text, got, err, want)
+		}
+	}
+	if _, err := majorVersion("unknown"); err == nil {
+		t.Error("a version without a number was read")
+	}
+}
+
+func TestAnErrorTellsWhetherTheStatementMayHaveCommitted(t *testing.T) {
+	pg := func(severity, code string) error {
+		return &pgconn.PgError{SeverityUnlocalized: severity, Severity: "FEHLER", Code: code}
+	}
+	for name, test := range map[string]struct {
+		err  error
+		want verdict
+	}{
+		"a serialization failure was rolled back":   {pg("ERROR", "40001"), rolledBack},
+		"a deadlock was rolled back":                {pg("ERROR", "40P01"), rolledBack},
+		"a full disk was rolled back":               {pg("ERROR", "53100"), rolledBack},
+		"a lock timeout was rolled back":            {pg("ERROR", "55P03"), rolledBack},
+		"a read-only server wrote nothing":          {pg("ERROR", "25006"), rolledBack},
+		"a duplicate key is a duplicate":            {pg("ERROR", "23505"), duplicate},
+		"bad JSON is bad data":                      {pg("ERROR", "22P02"), badData},
+		"a key too long for its index is bad data":  {pg("ERROR", "54000"), badData},
+		"a cancelled statement may have committed":  {pg("ERROR", "57014"), unknown},
+		"a shutdown may have come after the commit": {pg("FATAL", "57P01"), unknown},
+		"a crash of the server leaves it open":      {pg("WARNING", "57P02"), unknown},
+		"a protocol violation leaves it open":       {pg("ERROR", "08P01"), unknown},
+		"a panic leaves it open":                    {pg("PANIC", "XX000"), unknown},
+		"an error of the network leaves it open":    {errors.New("connection reset by peer"), unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := judge(test.err); got != test.want {
+				t.Errorf("judge = %d, want %d", got, test.want)
+			}
+		})
+	}
+}
