@@ -1,0 +1,153 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+)
+
+// scanner is a *sql.Row or *sql.Rows.
+type scanner interface{ Scan(...any) error }
+
+func scanShard(row scanner) (eventstore.ShardState, error) {
+	var r eventstore.ShardState
+	var token, hash []byte
+	var at sql.NullInt64
+	err := row.Scan(&r.Shard.Aggregate, &r.Shard.Number, &r.Slots.First, &r.Slots.Last, &r.Epoch, &token,
+		&r.Owner, &r.Address, &r.Head, &hash, &at)
+	if err != nil {
+		return eventstore.ShardState{}, err
+	}
+	copy(r.Token[:], token)
+	copy(r.HeadHash[:], hash)
+	if at.Valid {
+		r.HeadTime = fromMicro(at.Int64)
+	}
+	return r, nil
+}
+
+func fromMicro(n int64) time.Time { return time.UnixMicro(n).UTC() }
+
+// Shard implements eventstore.Reader.
+func (s *Store) Shard(ctx context.Context, id eventstore.ShardID) (eventstore.ShardState, error) {
+	if !s.begin() {
+		return eventstore.ShardState{}, errClosed
+	}
+	defer s.calls.Done()
+	row, err := scanShard(s.statements.shard.QueryRowContext(ctx, id.Aggregate, id.Number))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = eventstore.ErrUnknownName
+	}
+	if err != nil {
+		return eventstore.ShardState{}, fmt.Errorf("read shard %s: %w", id, err)
+	}
+	return row, nil
+}
+
+// Shards implements eventstore.Reader.
+func (s *Store) Shards(ctx context.Context, aggregate eventstore.AggregateID) ([]eventstore.ShardState, error) {
+	rows, err := list(ctx, s, s.statements.shards, func(rows *sql.Rows) (eventstore.ShardState, error) { return scanShard(rows) }, aggregate)
+	if err == nil && len(rows) == 0 {
+		err = eventstore.ErrUnknownName
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the shards of aggregate %d: %w", aggregate, err)
+	}
+	return rows, nil
+}
+
+// list reads all rows of a query.
+func list[T any](ctx context.Context, s *Store, query *sql.Stmt, scan func(*sql.Rows) (T, error), args ...any) ([]T, error) {
+	if !s.begin() {
+		return nil, errClosed
+	}
+	defer s.calls.Done()
+	rows, err := query.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+// ReadShard implements eventstore.Reader.
+func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int64, limit int) ([]eventstore.Event, error) {
+	events, err := list(ctx, s, s.statements.readShard, scanEvent, id.Aggregate, id.Number, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the events of shard %s: %w", id, err)
+	}
+	return events, nil
+}
+
+// ReadEntity implements eventstore.Reader.
+func (s *Store) ReadEntity(ctx context.Context, aggregate eventstore.AggregateID, entity string, after int64, limit int) ([]eventstore.Event, error) {
+	events, err := list(ctx, s, s.statements.readEntity, scanEvent, aggregate, entity, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the events of an entity of aggregate %d: %w", aggregate, err)
+	}
+	return events, nil
+}
+
+func scanEvent(rows *sql.Rows) (eventstore.Event, error) {
+	var e eventstore.Event
+	var request, hash sql.RawBytes
+	var at, recorded int64
+	err := rows.Scan(&e.Shard.Aggregate, &e.Shard.Number, &e.Seq, &e.Entity, &e.Version, &e.Epoch, &e.Type, &e.TypeVersion,
+		(*[]byte)(&e.Data), &at, &e.Meta.Principal, &e.CommandID, &request, &e.Generation, &recorded, &hash)
+	copy(e.RequestHash[:], request)
+	copy(e.Hash[:], hash)
+	e.Meta.Time, e.RecordedAt = fromMicro(at), fromMicro(recorded)
+	return e, err
+}
+
+// LoadSnapshot implements eventstore.Reader.
+func (s *Store) LoadSnapshot(ctx context.Context, aggregate eventstore.AggregateID, entity string) (eventstore.Snapshot, bool, error) {
+	if !s.begin() {
+		return eventstore.Snapshot{}, false, errClosed
+	}
+	defer s.calls.Done()
+	found := eventstore.Snapshot{Aggregate: aggregate, Entity: entity}
+	var hash, behavior []byte
+	var at int64
+	err := s.statements.snapshot.QueryRowContext(ctx, aggregate, entity).
+		Scan(&found.Version, &found.Seq, &hash, &at, &found.State, &found.Window, &behavior)
+	if errors.Is(err, sql.ErrNoRows) {
+		return eventstore.Snapshot{}, false, nil
+	}
+	if err != nil {
+		return eventstore.Snapshot{}, false, fmt.Errorf("load a snapshot of aggregate %d: %w", aggregate, err)
+	}
+	copy(found.Hash[:], hash)
+	copy(found.Behavior[:], behavior)
+	found.Time = fromMicro(at)
+	return found, true, nil
+}
+
+// LoadOutcomes implements eventstore.Reader.
+func (s *Store) LoadOutcomes(ctx context.Context, aggregate eventstore.AggregateID, entity string) ([]eventstore.Outcome, error) {
+	outcomes, err := list(ctx, s, s.statements.outcomes, func(rows *sql.Rows) (eventstore.Outcome, error) {
+		o := eventstore.Outcome{Entity: entity}
+		var request sql.RawBytes
+		var at int64
+		err := rows.Scan(&o.CommandID, &request, &o.Version, &o.Answer, &at)
+		copy(o.RequestHash[:], request)
+		o.Time = fromMicro(at)
+		return o, err
+	}, aggregate, entity)
+	if err != nil {
+		return nil, fmt.Errorf("load outcomes of aggregate %d: %w", aggregate, err)
+	}
+	return outcomes, nil
+}
