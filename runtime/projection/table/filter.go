@@ -122,6 +122,9 @@ func (b *builder) behind(order []sorting, values []any) string {
 		if after := b.after(o, values[i]); after != "" {
 			choices = append(choices, strings.Join(append(same[:len(same):len(same)], after), " AND "))
 		}
+		if i == len(order)-1 {
+			break // the key: nothing ties behind it
+		}
 		if values[i] == nil {
 			same = append(same, quote(o.Name)+" IS NULL")
 		} else {
