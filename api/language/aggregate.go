@@ -9,6 +9,9 @@ import (
 // Limits of a definition, as the contract has them. The schema of the kinds
 // refuses most of them before; they are checked again for files.
 const (
+	// MaxName is the most characters of an aggregate's name: the names of its
+	// Shards add to it.
+	MaxName     = 58
 	MaxTypes    = 64
 	MaxFields   = 64
 	MaxCommands = 64
@@ -210,6 +213,9 @@ func (c *aggregateCompiler) openEnvironment(base *cel.Env) bool {
 // limits checks how much there is of everything.
 func (c *aggregateCompiler) limits() {
 	s := c.spec
+	if n := len(c.out.name); n > MaxName {
+		c.error("metadata.name", "choose a shorter name", "the name has %d characters, at most %d are allowed", n, MaxName)
+	}
 	c.atMost("spec.types", len(s.Types), MaxTypes, "types")
 	c.atMost("spec.state", len(s.State), MaxFields, "fields")
 	c.atMost("spec.commands", len(s.Commands), MaxCommands, "commands")

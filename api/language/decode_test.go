@@ -55,7 +55,7 @@ func TestBodiesThatAreTaken(t *testing.T) {
 		{"ints beyond are strings, both forms are taken", "Take", `{"l":[9007199254740992,"-9223372036854775808","5"]}`, `{"l":["9007199254740992","-9223372036854775808",5]}`},
 		{"a whole number may be written with a point or an exponent", "Take", `{"l":[1.0,1e3,1200E-2,-0,0.0e5]}`, `{"l":[1,1000,12,0,0]}`},
 		{"-0 is 0", "Take", `{"d":-0.0}`, `{"d":0}`},
-		{"doubles keep their value", "Take", `{"d":1e-7}`, `{"d":1e-07}`},
+		{"doubles keep their value", "Take", `{"d":1e-7}`, `{"d":1e-7}`},
 		{"doubles may be whole", "Take", `{"d":3}`, `{"d":3}`},
 		{"a number too small for a double is 0", "Take", `{"d":1e-999}`, `{"d":0}`},
 		{"escapes", "Take", `{"s":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00é😀\u007f"}`, `{"s":"\"\\/\u0008\u000c\n\r\té😀é😀` + "\x7f" + `"}`},

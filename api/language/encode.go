@@ -97,7 +97,12 @@ func appendDouble(dst []byte, d float64) []byte {
 		return append(dst, '0')
 	}
 	if a := math.Abs(d); a >= 1e21 || a < 1e-6 {
-		return strconv.AppendFloat(dst, d, 'e', -1, 64)
+		dst = strconv.AppendFloat(dst, d, 'e', -1, 64)
+		if n := len(dst); n > 3 && dst[n-4] == 'e' && dst[n-3] == '-' && dst[n-2] == '0' {
+			dst[n-2] = dst[n-1] // e-07 is e-7
+			dst = dst[:n-1]
+		}
+		return dst
 	}
 	return strconv.AppendFloat(dst, d, 'f', -1, 64)
 }

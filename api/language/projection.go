@@ -166,6 +166,10 @@ func (p *Projection) Apply(t Touch, row *Record, exists bool) (Change, error) {
 	if !exists {
 		row = p.row.zero
 	}
+	row, err := adopt(p.row, row)
+	if err != nil {
+		return Change{}, err
+	}
 	s := newScope(true)
 	defer s.release()
 	s.event, s.row, s.meta = t.event, row, metaValue{t.meta}

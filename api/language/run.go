@@ -103,6 +103,16 @@ func checkInside(s *scope, v ref.Val) *Refusal {
 // success that changes nothing. Errors are of type *Refusal: the author's
 // rejection, or BehaviorFailed.
 func (a *Aggregate) Decide(state *Record, c *Command, meta Meta) ([]Event, error) {
+	state, err := adopt(a.state, state)
+	if err != nil {
+		return nil, err
+	}
+	if a.commands[c.def.name] != c.def {
+		// It was parsed under the definition before this one.
+		if c, err = a.Parse(c.def.name, AppendJSON(nil, c.Fields)); err != nil {
+			return nil, err
+		}
+	}
 	s := newScope(true)
 	defer s.release()
 	s.state, s.command, s.meta = state, c.Fields, metaValue{meta}
@@ -114,7 +124,6 @@ func (a *Aggregate) Decide(state *Record, c *Command, meta Meta) ([]Event, error
 	}
 	var events []Event
 	for i := range c.def.emit {
-		var err error
 		if events, err = c.def.emit[i].run(s, events); err != nil {
 			return nil, behaviorFailed(err)
 		}
@@ -260,17 +269,39 @@ func (a *Aggregate) fold(state *Record, e Event, meta Meta, limited bool) (*Reco
 	if !ok {
 		return nil, refuse(BehaviorFailed, "aggregate %s has no event %s", a.name, e.Type)
 	}
+	state, err := adopt(a.state, state)
+	if err != nil {
+		return nil, err
+	}
+	data, err := adopt(def.fields, e.Data)
+	if err != nil {
+		return nil, err
+	}
 	if len(def.apply) == 0 {
 		return state, nil
 	}
 	s := newScope(limited)
 	defer s.release()
-	s.state, s.event, s.meta = state, e.Data, metaValue{meta}
+	s.state, s.event, s.meta = state, data, metaValue{meta}
 	next, err := assign(state, def.apply, s)
 	if err != nil {
 		return nil, behaviorFailed(err)
 	}
 	return next, nil
+}
+
+// adopt takes a record of another compilation for one of this: definitions
+// change while states and events are in memory, and even one that folds alike
+// may list its fields in another order.
+func adopt(t *RecordType, r *Record) (*Record, error) {
+	if r.typ == t {
+		return r, nil
+	}
+	v, err := conformRecord(t, r)
+	if err != nil {
+		return nil, refuse(BehaviorFailed, "a value of another definition does not fit: %v", err)
+	}
+	return v.(*Record), nil
 }
 
 // DecodeState reads a state that AppendJSON wrote.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
@@ -242,5 +243,66 @@ func TestCostIsBounded(t *testing.T) {
 		if _, err := a.Decide(state, cmd, metaAt(1)); reasonOf(err) != BehaviorFailed || !strings.Contains(err.Error(), "cost more") {
 			t.Errorf("%s: got %v, want a failure for its cost", c.name, err)
 		}
+	}
+}
+
+// TestADefinitionTakesOverWhatIsInMemory: one that folds alike may list its
+// fields in another order.
+func TestADefinitionTakesOverWhatIsInMemory(t *testing.T) {
+	old := tallier(t)
+	state, events, err := do(t, old, old.Zero(), "Add", `{"amounts":[5,6]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := old.Parse("Note", []byte(`{"text":"x","times":2}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(tally, "- {name: total, type: int}\n- {name: seen, type: list<int>}\n", "- {name: seen, type: list<int>}\n- {name: total, type: int}\n", 1)
+	text = strings.Replace(text, "{name: amount, type: int}, {name: before, type: int}]\n  apply", "{name: before, type: int}, {name: amount, type: int}]\n  apply", 1)
+	text = strings.Replace(text, "{name: text, type: string}, {name: times, type: int}]\n  emit", "{name: times, type: int}, {name: text, type: string}]\n  emit", 1)
+	next := compile(t, "tally", parse[v1alpha1.AggregateSpec](t, text))
+	if next.Fingerprint() != old.Fingerprint() || text == tally {
+		t.Fatal("the definitions are not to be told apart by what they fold into")
+	}
+	folded, err := next.Evolve(state, events[0], metaAt(3))
+	if err != nil || folded.String() != `{"seen":[0,5,11],"text":"","total":16}` {
+		t.Errorf("folded %v, %v", folded, err)
+	}
+	decided, err := next.Decide(state, parsed, metaAt(3))
+	if err != nil || eventsText(decided) != `Noted{"text":"x","times":2}` {
+		t.Errorf("decided %s, %v", eventsText(decided), err)
+	}
+	gone := compile(t, "tally", parse[v1alpha1.AggregateSpec](t, strings.Replace(text, "- name: Note\n", "- name: Gone\n", 1)))
+	if _, err := gone.Decide(state, parsed, metaAt(3)); reasonOf(err) != UnknownName {
+		t.Errorf("a command that is gone: %v", err)
+	}
+}
+
+func TestOneAggregateServesManyAtOnce(t *testing.T) {
+	a := tallier(t)
+	state, _, err := do(t, a, a.Zero(), "Add", `{"amounts":[1,2,3]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := state.String()
+	var group sync.WaitGroup
+	for worker := range 8 {
+		group.Go(func() {
+			for i := range 50 {
+				next, events, err := do(t, a, state, "Add", fmt.Sprintf(`{"amounts":[%d,%d]}`, worker+1, i+1))
+				if err != nil || len(events) != 2 {
+					t.Errorf("%v, %v", events, err)
+					return
+				}
+				if got := fmt.Sprintf(`{"seen":[0,1,3,6,%d],"text":"","total":%d}`, 6+worker+1, 8+worker+i); next.String() != got {
+					t.Errorf("got %s, want %s", next, got)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if got := state.String(); got != want {
+		t.Errorf("the shared state changed from %s to %s", want, got)
 	}
 }

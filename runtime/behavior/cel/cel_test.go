@@ -2,7 +2,9 @@ package cel
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/leftfold/leftfold/api/language"
 	"github.com/leftfold/leftfold/api/v1alpha1"
 	"github.com/leftfold/leftfold/runtime/behavior"
+	"github.com/leftfold/leftfold/runtime/problem"
 )
 
 // bank is the account of the contract.
@@ -117,4 +120,122 @@ func encode(t testing.TB, b *Behavior, s behavior.State) string {
 		t.Fatalf("the state is no JSON: %s", data)
 	}
 	return string(data)
+}
+
+func TestRefusalsBecomeProblems(t *testing.T) {
+	b := bank(t)
+	for _, c := range []struct {
+		command, body string
+		want          problem.Problem
+	}{
+		{"Deposit", `{"amount":1.5}`, problem.Problem{Reason: problem.WrongType, Field: "amount"}},
+		{"Deposit", `{}`, problem.Problem{Reason: problem.MissingField, Field: "amount"}},
+		{"Deposit", `{"amount":1,"x":1}`, problem.Problem{Reason: problem.UnknownField, Field: "x"}},
+		{"Deposit", `{"amount":0}`, problem.Problem{Reason: problem.CheckFailed, Field: "amount"}},
+		{"Deposit", `{`, problem.Problem{Reason: problem.MalformedBody}},
+		{"Depose", `{}`, problem.Problem{Reason: problem.UnknownName}},
+		{"Deposit", `{"amount":1}`, problem.Problem{Reason: "NotOpen", Rejected: true}},
+	} {
+		_, _, err := handle(t, b, b.Zero(), c.command, c.body)
+		var got *problem.Problem
+		if !errors.As(err, &got) || got.Reason != c.want.Reason || got.Field != c.want.Field || got.Rejected != c.want.Rejected {
+			t.Errorf("%s %s: got %#v, want %#v", c.command, c.body, err, c.want)
+		}
+	}
+}
+
+func TestAnEventOverflowsTheStateAndIsNotWritten(t *testing.T) {
+	b := bank(t)
+	s, _, err := handle(t, b, b.Zero(), "Open", `{"owner":"ada"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, _, err = handle(t, b, s, "Deposit", `{"amount":"9223372036854775807"}`); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = handle(t, b, s, "Deposit", `{"amount":1}`)
+	if !problem.Is(err, problem.BehaviorFailed) || !strings.Contains(err.Error(), "spec.events[2].apply.balance") {
+		t.Errorf("got %v, want BehaviorFailed that names the expression", err)
+	}
+}
+
+// TestStoredDataThatDoesNotFit: nobody sent it, so no reason may blame a body.
+func TestStoredDataThatDoesNotFit(t *testing.T) {
+	b := bank(t)
+	for _, e := range []behavior.Event{
+		{Type: "Deposited", Data: json.RawMessage(`{"amount":"x"}`)},
+		{Type: "Deposited", Data: json.RawMessage(`{"gone":1}`)},
+		{Type: "Gone", Data: json.RawMessage(`{}`)},
+	} {
+		if _, err := b.Evolve(b.Zero(), e, testMeta); !problem.Is(err, problem.BehaviorFailed) {
+			t.Errorf("%s %s: got %v, want BehaviorFailed", e.Type, e.Data, err)
+		}
+	}
+	if _, err := b.DecodeState([]byte(`{"balance":"x"}`)); !problem.Is(err, problem.BehaviorFailed) {
+		t.Errorf("a state: got %v, want BehaviorFailed", err)
+	}
+	if _, err := b.Evolve("another's", behavior.Event{Type: "Deposited"}, testMeta); !problem.Is(err, problem.BehaviorFailed) {
+		t.Errorf("a foreign state: got %v, want BehaviorFailed", err)
+	}
+}
+
+func TestStateReadsBack(t *testing.T) {
+	b := bank(t)
+	s, _, err := handle(t, b, b.Zero(), "Open", `{"owner":"ada"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := b.DecodeState([]byte(encode(t, b, s)))
+	if err != nil || encode(t, b, again) != encode(t, b, s) {
+		t.Errorf("%s became %v, %v", encode(t, b, s), again, err)
+	}
+	if b.Size(s) <= len(encode(t, b, s)) {
+		t.Errorf("a state of %d bytes of JSON is said to keep %d bytes of memory", len(encode(t, b, s)), b.Size(s))
+	}
+}
+
+// TestTheTheatreTakesAFullHouse: the largest command that the seats sample
+// allows stays under the cost limit.
+func TestTheTheatreTakesAFullHouse(t *testing.T) {
+	data, err := os.ReadFile("../../../config/samples/seats/show.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a v1alpha1.Aggregate
+	if err := yaml.UnmarshalStrict(data, &a); err != nil {
+		t.Fatal(err)
+	}
+	compiled, problems := language.Compile(a.Name, &a.Spec)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	show := New(compiled)
+	seats := make([]string, 500)
+	for i := range seats {
+		seats[i] = "row " + string(rune('A'+i/25)) + " seat " + string(rune('a'+i%25))
+	}
+	body, err := json.Marshal(map[string]any{"title": "Faust", "seats": seats})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := handle(t, show, show.Zero(), "Schedule", string(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(seats); i += 20 {
+		body, err := json.Marshal(map[string]any{"guest": "ada", "seats": seats[i : i+20]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, _, err = handle(t, show, s, "Reserve", string(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err = handle(t, show, s, "Reserve", `{"guest":"bob","seats":["row A seat a"]}`); err == nil || err.Error() != "SeatTaken: already taken: row A seat a" {
+		t.Errorf("a seat was given twice: %v", err)
+	}
+	_, events, err := handle(t, show, s, "Cancel", `{"guest":"ada"}`)
+	if err != nil || len(events) != 500 {
+		t.Errorf("%d seats released, %v", len(events), err)
+	}
 }
