@@ -1,6 +1,8 @@
 package sqlite_test
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,7 +12,13 @@ import (
 	"github.com/leftfold/leftfold/runtime/eventstore/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(appenderDir); dir != "" {
+		fmt.Fprintln(os.Stderr, appendForEver(dir))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func open(t testing.TB, dir string) *sqlite.Store {
 	t.Helper()
