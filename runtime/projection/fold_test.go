@@ -156,15 +156,22 @@ func foldOnce(t *testing.T, rt *rapid.T, r *projectiontest.Rig, run int) {
 	m.Close()
 }
 
-// play has every shard append its events, in order, all shards at once.
+// play has every shard append its events, in order, all shards at once, a few at
+// a time.
 func play(a *projectiontest.Aggregate, events []projectiontest.Event) {
 	var wg sync.WaitGroup
 	for _, s := range a.Shards {
 		wg.Go(func() {
+			var mine []projectiontest.Event
 			for _, e := range events {
 				if a.Shard(e.Entity) == s {
-					s.Append(e)
+					mine = append(mine, e)
 				}
+			}
+			for n := 1; len(mine) > 0; n++ {
+				some := min(len(mine), 1+n%9)
+				s.Append(mine[:some]...)
+				mine = mine[some:]
 			}
 		})
 	}

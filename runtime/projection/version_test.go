@@ -228,11 +228,6 @@ func TestATableNameBelongsToOneProjection(t *testing.T) {
 			{"a table of the store", "event", "event"},
 			{"a table of projections", "projection_offset", "projection_offset"},
 		} {
-			if c.relation == "event" && r.DB.Name() == "sqlite" {
-				if _, err := r.DB.Writer.ExecContext(t.Context(), `CREATE TABLE IF NOT EXISTS event (x)`); err != nil {
-					t.Fatal(err)
-				}
-			}
 			err := m.Apply(t.Context(), []projection.Definition{r.Define("first", named("shared")), r.Define("second", named(c.relation))})
 			var of *projection.DefinitionError
 			if !errors.Is(err, projection.ErrTableNameTaken) || !errors.As(err, &of) || of.Projection != "second" || !strings.Contains(err.Error(), c.says) {

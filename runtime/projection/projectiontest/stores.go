@@ -8,6 +8,7 @@ import (
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
+	"github.com/leftfold/leftfold/runtime/eventstore/sqlite"
 	"github.com/leftfold/leftfold/runtime/projection"
 )
 
@@ -27,6 +28,17 @@ func Postgres(t testing.TB) *Rig {
 	}
 	db := store.ProjectionDB()
 	return newRig(t, store, projection.DB{Writer: db, Reader: db, Dialect: projection.Postgres{}})
+}
+
+// SQLite gives a rig on a folder of its own.
+func SQLite(t testing.TB) *Rig {
+	t.Helper()
+	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: t.TempDir(), Logger: Logger(t)})
+	if err != nil {
+		t.Fatalf("open SQLite: %v", err)
+	}
+	writer, reader := store.ProjectionDB()
+	return newRig(t, store, projection.DB{Writer: writer, Reader: reader, Dialect: projection.SQLite{}})
 }
 
 func newRig(t testing.TB, store eventstore.Store, db projection.DB) *Rig {
