@@ -21,6 +21,8 @@ type waiter struct {
 	request *request
 	reply   reply
 	depends int64 // the batch that has to be committed; 0: none
+	// stamp: the answer's position is the head at the time of the answer.
+	stamp bool
 }
 
 // await holds an answer until it may be given.
@@ -54,7 +56,7 @@ func (s *Shard) conclude(w *waiter) {
 		s.read(s.entity(w.request.cmd.Entity), w.request)
 		return
 	}
-	if w.reply.answer.Seq == 0 {
+	if w.stamp {
 		w.reply.answer.Seq = s.head
 	}
 	s.answer(w.request, w.reply)

@@ -52,15 +52,15 @@ func (c *committer) submit(b submission) {
 
 func (c *committer) run(ctx context.Context) {
 	var group []submission
-	var batches []eventstore.Batch
 	for {
 		group = c.next(group[:0])
 		if len(group) == 0 {
 			return
 		}
-		batches = batches[:0]
-		for _, g := range group {
-			batches = append(batches, g.batch)
+		// A slice of its own for each call: an abandoned one may still read it.
+		batches := make([]eventstore.Batch, len(group))
+		for i, g := range group {
+			batches[i] = g.batch
 		}
 		call, cancel := context.WithTimeout(ctx, c.timeout)
 		results := c.store.Append(call, batches)
@@ -69,7 +69,6 @@ func (c *committer) run(ctx context.Context) {
 			g.done(results[i])
 		}
 		clear(group)
-		clear(batches)
 	}
 }
 

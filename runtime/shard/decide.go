@@ -163,7 +163,7 @@ func (s *Shard) remember(e *entity, r *request, at time.Time, p *problem.Problem
 	if p != nil {
 		a.err = p
 	}
-	s.await(&waiter{request: r, reply: a, depends: e.batch})
+	s.await(&waiter{request: r, reply: a, depends: e.batch, stamp: true})
 }
 
 // repeat answers a command whose id is remembered.
