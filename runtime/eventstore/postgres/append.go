@@ -61,7 +61,7 @@ func (s *Store) openAppender(ctx context.Context) (*appender, error) {
 	}, nil
 }
 
-var errClosed = errors.New("the store is closed")
+var errClosed = fmt.Errorf("%w: the store is closed", eventstore.ErrNotAttempted)
 
 // close waits for the calls in flight, drops what was abandoned, and closes the
 // connections.
@@ -78,28 +78,48 @@ func (a *appender) close() {
 // Append implements eventstore.Log.
 func (s *Store) Append(ctx context.Context, batches []eventstore.Batch) []eventstore.AppendResult {
 	results := make([]eventstore.AppendResult, len(batches))
-	var sound []int
-	seen := make(map[eventstore.ShardID]bool, len(batches))
-	for i := range batches {
-		if err := validate(&batches[i], seen); err != nil {
-			results[i] = eventstore.AppendResult{Status: eventstore.Invalid, Err: err}
-			continue
-		}
-		sound = append(sound, i)
+	if len(batches) == 0 {
+		return results
 	}
-	if len(sound) > 0 {
-		s.appends.appendAll(ctx, batches, sound, results)
+	sent, malformed := wellFormed(batches)
+	s.appends.appendAll(ctx, sent, results)
+	for i, err := range malformed {
+		if results[i].Status == eventstore.Appended {
+			results[i] = eventstore.AppendResult{Status: eventstore.Invalid, Err: err}
+		}
 	}
 	return results
 }
 
+// wellFormed replaces batches that do not continue their own head, or are not the
+// first of their shard, by empty ones, which write nothing and only tell whether lease and head match: a batch that
+// is stale as well is refused for that.
+func wellFormed(batches []eventstore.Batch) ([]*eventstore.Batch, map[int]error) {
+	sent := make([]*eventstore.Batch, len(batches))
+	seen := make(map[eventstore.ShardID]bool, len(batches))
+	var malformed map[int]error
+	for i := range batches {
+		b := &batches[i]
+		err := validate(b)
+		if seen[b.Lease.Shard] {
+			err = fmt.Errorf("a second batch for shard %s in one append", b.Lease.Shard)
+		}
+		seen[b.Lease.Shard] = true
+		if err != nil {
+			if malformed == nil {
+				malformed = map[int]error{}
+			}
+			malformed[i] = err
+			b = &eventstore.Batch{Lease: b.Lease, Head: b.Head, HeadHash: b.HeadHash}
+		}
+		sent[i] = b
+	}
+	return sent, malformed
+}
+
 // validate refuses what is no continuation of the batch's own head. The store
 // alone can tell whether that head is the shard's.
-func validate(b *eventstore.Batch, seen map[eventstore.ShardID]bool) error {
-	if seen[b.Lease.Shard] {
-		return fmt.Errorf("shard %s: a second batch in one append", b.Lease.Shard)
-	}
-	seen[b.Lease.Shard] = true
+func validate(b *eventstore.Batch) error {
 	for i := range b.Events {
 		e := &b.Events[i]
 		if e.Shard != b.Lease.Shard || e.Epoch != b.Lease.Epoch || e.Seq != b.Head+1+int64(i) {
@@ -110,29 +130,24 @@ func validate(b *eventstore.Batch, seen map[eventstore.ShardID]bool) error {
 	return nil
 }
 
-// appendAll sends the chosen batches in one statement. When the server rejects
-// the statement for one batch's rows, it cannot say which, so each is sent
-// alone.
-func (a *appender) appendAll(ctx context.Context, batches []eventstore.Batch, chosen []int, results []eventstore.AppendResult) {
-	sent := make([]*eventstore.Batch, len(chosen))
-	for i, at := range chosen {
-		sent[i] = &batches[at]
-	}
-	matched, status, err := a.attempt(ctx, sent)
-	if len(chosen) > 1 && (status == eventstore.Invalid || status == eventstore.Conflict) {
-		for i := range chosen {
-			a.appendAll(ctx, batches, chosen[i:i+1], results)
+// appendAll sends the batches in one statement. When the server rejects the
+// statement for one batch's rows, it cannot say which, so each is sent alone.
+func (a *appender) appendAll(ctx context.Context, batches []*eventstore.Batch, results []eventstore.AppendResult) {
+	matched, status, err := a.attempt(ctx, batches)
+	if len(batches) > 1 && (status == eventstore.Invalid || status == eventstore.Conflict) {
+		for i := range batches {
+			a.appendAll(ctx, batches[i:i+1], results[i:i+1])
 		}
 		return
 	}
-	for i, at := range chosen {
+	for i := range batches {
 		switch {
 		case status != eventstore.Appended:
-			results[at] = eventstore.AppendResult{Status: status, Err: err}
+			results[i] = eventstore.AppendResult{Status: status, Err: err}
 		case matched[i]:
-			results[at] = eventstore.AppendResult{Status: eventstore.Appended}
+			results[i] = eventstore.AppendResult{Status: eventstore.Appended}
 		default:
-			results[at] = eventstore.AppendResult{Status: eventstore.Refused}
+			results[i] = eventstore.AppendResult{Status: eventstore.Refused}
 		}
 	}
 }
@@ -150,7 +165,7 @@ func (a *appender) attempt(ctx context.Context, batches []*eventstore.Batch) (ma
 	case <-a.stopped:
 		return nil, eventstore.NotAttempted, errClosed
 	case <-ctx.Done():
-		return nil, eventstore.NotAttempted, fmt.Errorf("wait for a connection: %w", context.Cause(ctx))
+		return nil, eventstore.NotAttempted, fmt.Errorf("%w: wait for a connection: %w", eventstore.ErrNotAttempted, context.Cause(ctx))
 	}
 	defer func() { <-a.lanes }()
 	statement, ok := a.statements.Get().(*appendStatement)
@@ -164,12 +179,12 @@ func (a *appender) attempt(ctx context.Context, batches []*eventstore.Batch) (ma
 	conn, err := a.pool.Acquire(ctx)
 	if err != nil {
 		a.statements.Put(statement)
-		return nil, eventstore.NotAttempted, fmt.Errorf("get a connection: %w", err)
+		return nil, eventstore.NotAttempted, fmt.Errorf("%w: no connection: %w", eventstore.ErrNotAttempted, err)
 	}
 	if ctx.Err() != nil { // nothing has been sent yet, and now nothing will be
 		conn.Release()
 		a.statements.Put(statement)
-		return nil, eventstore.NotAttempted, context.Cause(ctx)
+		return nil, eventstore.NotAttempted, fmt.Errorf("%w: %w", eventstore.ErrNotAttempted, context.Cause(ctx))
 	}
 	return a.carry(ctx, conn, statement, len(batches))
 }
@@ -203,7 +218,7 @@ func (a *appender) carry(ctx context.Context, conn *pgxpool.Conn, statement *app
 		status, err := appendStatus(o.err)
 		return o.matched, status, err
 	}
-	return nil, eventstore.Unknown, fmt.Errorf("abandoned: %w", context.Cause(ctx))
+	return nil, eventstore.Unknown, fmt.Errorf("%w: abandoned: %w", eventstore.ErrOutcomeUnknown, context.Cause(ctx))
 }
 
 // appendStatus translates a statement's end.
@@ -213,7 +228,7 @@ func appendStatus(err error) (eventstore.AppendStatus, error) {
 	}
 	var warning *warningError
 	if errors.As(err, &warning) {
-		return eventstore.Unknown, err
+		return eventstore.Unknown, fmt.Errorf("%w: %w", eventstore.ErrOutcomeUnknown, err)
 	}
 	switch judge(err) {
 	case duplicate:
@@ -221,7 +236,7 @@ func appendStatus(err error) (eventstore.AppendStatus, error) {
 	case badData:
 		return eventstore.Invalid, err
 	case rolledBack, notSent:
-		return eventstore.NotAttempted, err
+		return eventstore.NotAttempted, fmt.Errorf("%w: %w", eventstore.ErrNotAttempted, err)
 	}
-	return eventstore.Unknown, err
+	return eventstore.Unknown, fmt.Errorf("%w: %w", eventstore.ErrOutcomeUnknown, err)
 }

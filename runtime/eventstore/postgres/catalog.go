@@ -70,7 +70,7 @@ func (s *Store) aggregate(ctx context.Context, name string) (a eventstore.Aggreg
 func (s *Store) Aggregates(ctx context.Context) ([]eventstore.Aggregate, error) {
 	aggregates, err := collect(ctx, s, readAggregate, "SELECT "+aggregateColumns+" FROM aggregate ORDER BY name")
 	if err != nil {
-		return nil, fmt.Errorf("list aggregates: %w", err)
+		return nil, readError("list aggregates", err)
 	}
 	return aggregates, nil
 }
@@ -106,7 +106,7 @@ func (s *Store) EventTypes(ctx context.Context, id eventstore.AggregateID) ([]st
 		return t, err
 	}, "SELECT DISTINCT type FROM event WHERE aggregate = $1 ORDER BY type", id)
 	if err != nil {
-		return nil, fmt.Errorf("list the event types of aggregate %d: %w", id, err)
+		return nil, readError(fmt.Sprintf("list the event types of aggregate %d", id), err)
 	}
 	return types, nil
 }

@@ -22,6 +22,9 @@ RETURNING ` + shardColumns
 // nothing (see watchBlockers).
 func (s *Store) Claim(ctx context.Context, r eventstore.ClaimRequest) (eventstore.ShardState, error) {
 	what := fmt.Sprintf("claim shard %s", r.Shard)
+	if r.Owner == "" {
+		return eventstore.ShardState{}, fmt.Errorf("%s: %w: no owner is given", what, eventstore.ErrNotAttempted)
+	}
 	select {
 	case s.claims <- struct{}{}:
 		defer func() { <-s.claims }()
@@ -76,16 +79,16 @@ func (s *Store) Release(ctx context.Context, l eventstore.Lease) error {
 	what := fmt.Sprintf("release shard %s", l.Shard)
 	var tag pgconn.CommandTag
 	err := s.onControl(ctx, what, func(conn *pgxpool.Conn) (err error) {
-		tag, err = conn.Exec(ctx, `UPDATE shard SET owner = '', address = ''
-			WHERE aggregate = $1 AND shard = $2 AND epoch = $3 AND token = $4`,
-			l.Shard.Aggregate, l.Shard.Number, l.Epoch, l.Token[:])
+		tag, err = conn.Exec(ctx, `UPDATE shard SET owner = '', address = '', token = $5
+			WHERE aggregate = $1 AND shard = $2 AND epoch = $3 AND token = $4 AND owner <> ''`,
+			l.Shard.Aggregate, l.Shard.Number, l.Epoch, l.Token[:], make([]byte, len(l.Token)))
 		return err
 	})
 	switch {
 	case err != nil:
 		return err
 	case tag.RowsAffected() == 0:
-		return s.whyNot(ctx, what, l.Shard)
+		return fmt.Errorf("%s: %w", what, eventstore.ErrRefused)
 	}
 	return nil
 }
@@ -106,7 +109,8 @@ func (s *Store) Check(ctx context.Context, leases []eventstore.Lease) ([]bool, e
 		rows, err := conn.Query(ctx, `
 			SELECT l.ordinal FROM unnest($1::int4[], $2::int4[], $3::int4[], $4::int8[], $5::bytea[])
 				AS l (ordinal, aggregate, shard, epoch, token)
-			JOIN shard s ON s.aggregate = l.aggregate AND s.shard = l.shard AND s.epoch = l.epoch AND s.token = l.token`,
+			JOIN shard s ON s.aggregate = l.aggregate AND s.shard = l.shard AND s.epoch = l.epoch AND s.token = l.token
+				AND s.owner <> ''`,
 			ordinals, aggregates, shards, epochs, tokens)
 		if err != nil {
 			return err

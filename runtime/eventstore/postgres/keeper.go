@@ -1,8 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
-	"sort"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -31,7 +32,7 @@ func (s *Store) SaveSnapshots(ctx context.Context, snapshots []eventstore.Snapsh
 		hashes, states, windows, folded [][]byte
 		times                           []time.Time
 	)
-	for _, v := range oneAnEntity(snapshots) {
+	for _, v := range byKey(snapshots) {
 		aggregates, entities = append(aggregates, int32(v.Aggregate)), append(entities, v.Entity)
 		versions, seqs, times = append(versions, v.Version), append(seqs, v.Seq), append(times, v.Time)
 		hashes, folded = append(hashes, v.Hash[:]), append(folded, v.Behavior[:])
@@ -43,34 +44,16 @@ func (s *Store) SaveSnapshots(ctx context.Context, snapshots []eventstore.Snapsh
 	})
 }
 
-// oneAnEntity leaves one snapshot an entity, the one that would be kept if they
-// were saved in turn, sorted by aggregate and entity.
-func oneAnEntity(snapshots []eventstore.Snapshot) []*eventstore.Snapshot {
-	type key struct {
-		aggregate eventstore.AggregateID
-		entity    string
-	}
-	at := make(map[key]int, len(snapshots))
-	kept := make([]*eventstore.Snapshot, 0, len(snapshots))
+// byKey gives the snapshots in the order of aggregate and entity.
+func byKey(snapshots []eventstore.Snapshot) []*eventstore.Snapshot {
+	sorted := make([]*eventstore.Snapshot, len(snapshots))
 	for i := range snapshots {
-		v := &snapshots[i]
-		k := key{v.Aggregate, v.Entity}
-		j, again := at[k]
-		switch {
-		case !again:
-			at[k] = len(kept)
-			kept = append(kept, v)
-		case kept[j].Version <= v.Version || kept[j].Behavior != v.Behavior:
-			kept[j] = v
-		}
+		sorted[i] = &snapshots[i]
 	}
-	sort.Slice(kept, func(i, j int) bool {
-		if kept[i].Aggregate != kept[j].Aggregate {
-			return kept[i].Aggregate < kept[j].Aggregate
-		}
-		return kept[i].Entity < kept[j].Entity
+	slices.SortFunc(sorted, func(a, b *eventstore.Snapshot) int {
+		return cmp.Or(cmp.Compare(a.Aggregate, b.Aggregate), cmp.Compare(a.Entity, b.Entity))
 	})
-	return kept
+	return sorted
 }
 
 // notNil is an empty value for a column that has no NULL.

@@ -17,7 +17,7 @@ func (s *Store) Shard(ctx context.Context, id eventstore.ShardID) (eventstore.Sh
 	case errors.Is(err, pgx.ErrNoRows):
 		return state, fmt.Errorf("shard %s: %w", id, eventstore.ErrUnknownName)
 	case err != nil:
-		return state, fmt.Errorf("read shard %s: %w", id, err)
+		return state, readError(fmt.Sprintf("read shard %s", id), err)
 	}
 	return state, nil
 }
@@ -27,7 +27,7 @@ func (s *Store) Shards(ctx context.Context, aggregate eventstore.AggregateID) ([
 	shards, err := collect(ctx, s, readShard, "SELECT "+shardColumns+" FROM shard WHERE aggregate = $1 ORDER BY shard", aggregate)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read the shards of aggregate %d: %w", aggregate, err)
+		return nil, readError(fmt.Sprintf("read the shards of aggregate %d", aggregate), err)
 	case len(shards) == 0: // every aggregate has at least one
 		return nil, fmt.Errorf("aggregate %d: %w", aggregate, eventstore.ErrUnknownName)
 	}
@@ -44,7 +44,7 @@ func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int6
 	events, err := collect(ctx, s, readEvent, "SELECT "+eventColumns+` FROM event
 		WHERE aggregate = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4`, id.Aggregate, id.Number, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read shard %s after %d: %w", id, after, err)
+		return nil, readError(fmt.Sprintf("read shard %s after %d", id, after), err)
 	}
 	return events, nil
 }
@@ -54,7 +54,7 @@ func (s *Store) ReadEntity(ctx context.Context, aggregate eventstore.AggregateID
 	events, err := collect(ctx, s, readEvent, "SELECT "+eventColumns+` FROM event
 		WHERE aggregate = $1 AND entity = $2 AND version > $3 ORDER BY version LIMIT $4`, aggregate, entity, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read an entity of aggregate %d after version %d: %w", aggregate, after, err)
+		return nil, readError(fmt.Sprintf("read an entity of aggregate %d after version %d", aggregate, after), err)
 	}
 	return events, nil
 }
@@ -98,7 +98,7 @@ func (s *Store) LoadSnapshot(ctx context.Context, aggregate eventstore.Aggregate
 		v.Behavior, err = hashOf(behavior)
 	}
 	if err != nil {
-		return eventstore.Snapshot{}, false, fmt.Errorf("read a snapshot of aggregate %d: %w", aggregate, err)
+		return eventstore.Snapshot{}, false, readError(fmt.Sprintf("read a snapshot of aggregate %d", aggregate), err)
 	}
 	return v, true, nil
 }
@@ -108,7 +108,7 @@ func (s *Store) LoadOutcomes(ctx context.Context, aggregate eventstore.Aggregate
 	outcomes, err := collect(ctx, s, readOutcome, `SELECT entity, command_id, request_hash, version, answer, time FROM outcome
 		WHERE aggregate = $1 AND entity = $2 ORDER BY version, time, command_id`, aggregate, entity)
 	if err != nil {
-		return nil, fmt.Errorf("read outcomes of aggregate %d: %w", aggregate, err)
+		return nil, readError(fmt.Sprintf("read outcomes of aggregate %d", aggregate), err)
 	}
 	return outcomes, nil
 }
@@ -132,4 +132,10 @@ func collect[T any](ctx context.Context, s *Store, read func(pgx.Row) (T, error)
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (T, error) { return read(row) })
+}
+
+// readError wraps the error of a statement that only reads: whatever happened,
+// nothing was written.
+func readError(what string, err error) error {
+	return fmt.Errorf("%s: %w: %w", what, eventstore.ErrNotAttempted, err)
 }

@@ -39,7 +39,7 @@ WITH batch AS MATERIALIZED (
 ), held AS MATERIALIZED (
 	SELECT b.ordinal, s.aggregate, s.shard, s.epoch, s.head, b.new_head, b.new_hash, b.new_time
 	FROM batch b JOIN shard s ON s.aggregate = b.aggregate AND s.shard = b.shard
-	WHERE b.writes AND s.epoch = b.epoch AND s.token = b.token AND s.head = b.head AND s.head_hash = b.head_hash
+	WHERE b.writes AND s.owner <> '' AND s.epoch = b.epoch AND s.token = b.token AND s.head = b.head AND s.head_hash = b.head_hash
 	ORDER BY s.aggregate, s.shard
 	FOR NO KEY UPDATE OF s
 ), moved AS (
@@ -68,7 +68,7 @@ WITH batch AS MATERIALIZED (
 SELECT ordinal FROM held
 UNION ALL
 SELECT b.ordinal FROM batch b JOIN shard s ON s.aggregate = b.aggregate AND s.shard = b.shard
-WHERE NOT b.writes AND s.epoch = b.epoch AND s.token = b.token AND s.head = b.head AND s.head_hash = b.head_hash`
+WHERE NOT b.writes AND s.owner <> '' AND s.epoch = b.epoch AND s.token = b.token AND s.head = b.head AND s.head_hash = b.head_hash`
 
 // appendTypes are the element types of appendSQL's parameters, in order.
 var appendTypes = [...]uint32{
@@ -130,8 +130,8 @@ func (a *appendStatement) add(ordinal int32, b *eventstore.Batch) error {
 			return err
 		}
 	}
-	for _, o := range lastOutcomes(b.Outcomes) {
-		a.addOutcome(ordinal, o)
+	for i := range b.Outcomes {
+		a.addOutcome(ordinal, &b.Outcomes[i])
 	}
 	return nil
 }
@@ -168,25 +168,6 @@ func (a *appendStatement) addOutcome(ordinal int32, o *eventstore.Outcome) {
 	c[4].int8(o.Version)
 	c[5].blob(o.Answer)
 	c[6].timestamp(o.Time)
-}
-
-// lastOutcomes drops all but the last of outcomes with the same key: a row can
-// be replaced only once in a statement.
-func lastOutcomes(outcomes []eventstore.Outcome) []*eventstore.Outcome {
-	type key struct{ entity, command string }
-	at := make(map[key]int, len(outcomes))
-	last := make([]*eventstore.Outcome, 0, len(outcomes))
-	for i := range outcomes {
-		o := &outcomes[i]
-		k := key{o.Entity, o.CommandID}
-		if j, ok := at[k]; ok {
-			last[j] = o
-			continue
-		}
-		at[k] = len(last)
-		last = append(last, o)
-	}
-	return last
 }
 
 // metaTime is RFC 3339 in UTC with all six digits.
