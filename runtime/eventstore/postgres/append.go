@@ -92,8 +92,8 @@ func (s *Store) Append(ctx context.Context, batches []eventstore.Batch) []events
 }
 
 // wellFormed replaces batches that do not continue their own head, or are not the
-// first of their shard, by empty ones, which write nothing and only tell whether lease and head match: a batch that
-// is stale as well is refused for that.
+// first of their shard, by empty ones, which write nothing and only tell whether
+// lease and head match: a batch that is stale as well is refused for that.
 func wellFormed(batches []eventstore.Batch) ([]*eventstore.Batch, map[int]error) {
 	sent := make([]*eventstore.Batch, len(batches))
 	seen := make(map[eventstore.ShardID]bool, len(batches))

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -57,6 +59,9 @@ func (s *Store) refuseSharedSessions(ctx context.Context, a *pgxpool.Conn) error
 			if pair[0] == b {
 				inside, outside = outside, inside
 			}
+			if err != nil && !confused(err) {
+				return fmt.Errorf("look for a pooler that shares sessions: %w", err)
+			}
 			if err != nil || inside != homeA || outside != homeB || homeA == homeB {
 				return unsafe("between here and the server is a pooler that shares sessions between transactions " +
 					"(PgBouncer's pool_mode = transaction or statement); connect to the server itself, or to a pool with pool_mode = session")
@@ -80,4 +85,12 @@ func backends(ctx context.Context, inside, outside *pgxpool.Conn) (pidInside, pi
 	}
 	err = outside.QueryRow(ctx, query).Scan(&pidOutside)
 	return pidInside, pidOutside, err
+}
+
+// confused reports whether an error looks like that of shared sessions: the
+// server knows nothing of what this session did before, or the pooler has no
+// session left to hand out.
+func confused(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) || errors.Is(err, context.DeadlineExceeded)
 }
