@@ -8,14 +8,15 @@ import (
 )
 
 // CostLimit is what one Parse, one Decide, one Try or one call of a projection
-// may cost, in CEL's units. A unit is about one step of an expression; the
-// limit is a few seconds of work at the very worst.
-const CostLimit = 10_000_000
+// may cost, in CEL's units. A unit is about one step of an expression, 20 to 50
+// nanoseconds; so a command cannot hold its shard for longer than a fraction of
+// a second.
+const CostLimit = 5_000_000
 
 // cheap is how much an expression may cost at worst and still run without
-// counting. A command has at most a few thousand expressions to run, so this
-// leaves room under CostLimit.
-const cheap = 1000
+// counting. It is then charged its worst, so this is little enough for a
+// thousand events to have a dozen such expressions each.
+const cheap = 200
 
 // The largest inputs that an expression can meet: bodies and states have at
 // most 1 MiB of JSON, in which an element of a list takes two bytes and an

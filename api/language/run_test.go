@@ -201,7 +201,7 @@ func TestLimitsHoldForCommandsAndNotForReplay(t *testing.T) {
 	if tried, evolved, _ := try(exact+"x", 1); reasonOf(tried) != StateTooLarge || evolved != nil {
 		t.Errorf("a state of one byte too much: Try %v, Evolve %v", tried, evolved)
 	}
-	if tried, evolved, _ := try(strings.Repeat("x", 30), 900_000); reasonOf(tried) != BehaviorFailed || evolved != nil {
+	if tried, evolved, _ := try(strings.Repeat("x", 100), 300_000); reasonOf(tried) != BehaviorFailed || evolved != nil {
 		t.Errorf("an event that costs too much: Try %v, Evolve %v", tried, evolved)
 	}
 }
