@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -61,6 +62,11 @@ func (d *dev) run(cmd *cobra.Command) error {
 		return fmt.Errorf("--log-level: %w", err)
 	}
 	logger := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+	watcher, err := server.NewWatcher(d.files)
+	if err != nil {
+		return fmt.Errorf("watch the manifests: %w", err)
+	}
+	defer func() { _ = watcher.Close() }()
 	set, err := load(cmd, d.files)
 	if err != nil {
 		return err
@@ -79,16 +85,15 @@ func (d *dev) run(cmd *cobra.Command) error {
 		return err
 	}
 	_, _ = fmt.Fprintln(cmd.OutOrStdout(), "ready "+s.URL())
-	go func() {
-		if err := server.Watch(ctx, d.files, logger, s.Apply); err != nil {
-			logger.Warn("changed manifests will not be seen", "error", err)
-		}
-	}()
+	var watching sync.WaitGroup
+	watching.Go(func() { watcher.Run(ctx, logger, s.Apply) })
 	select {
 	case <-ctx.Done():
 		logger.Info("stopping: what is under way is finished first")
 	case <-s.Failed():
 	}
+	cancel()
+	watching.Wait()
 	return s.Stop()
 }
 

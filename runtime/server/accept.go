@@ -46,10 +46,7 @@ func accept(ctx context.Context, store eventstore.Store, name string, spec *v1al
 	for {
 		aggregate, err := store.EnsureAggregate(ctx, name, int(spec.Shards))
 		if errors.Is(err, eventstore.ErrShardsDiffer) {
-			return accepted{}, &stalledError{
-				Reason: v1alpha1.ReasonShardsDiffer,
-				Detail: fmt.Sprintf("aggregate %s: spec.shards is %d, but its events are kept in another number of shards; write that number", name, spec.Shards),
-			}
+			return resharded(ctx, store, name, spec)
 		}
 		if err != nil {
 			return accepted{}, fmt.Errorf("make aggregate %s known: %w", name, err)
@@ -81,32 +78,77 @@ func orZero(a *accepted) accepted {
 	return *a
 }
 
+// resharded gives the definition accepted before, when the offered one wants
+// another number of shards; without one before there is nothing to serve.
+func resharded(ctx context.Context, store eventstore.Store, name string, offered *v1alpha1.AggregateSpec) (accepted, error) {
+	why := &stalledError{
+		Reason: v1alpha1.ReasonShardsDiffer,
+		Detail: fmt.Sprintf("aggregate %s: spec.shards is %d, but its events are kept in another number of shards; write that number", name, offered.Shards),
+	}
+	aggregate, err := known(ctx, store, name)
+	if err != nil {
+		return accepted{}, err
+	}
+	if aggregate.Definition == nil {
+		return accepted{}, why
+	}
+	before, err := acceptedBefore(name, aggregate)
+	if err != nil {
+		return accepted{}, err
+	}
+	why.Detail = fmt.Sprintf("aggregate %s: spec.shards is %d, but its events are kept in %d shards; write %d; the definition accepted before goes on serving",
+		name, offered.Shards, before.spec.Shards, before.spec.Shards)
+	before.stalled = why
+	return *before, nil
+}
+
+// known finds an aggregate in the store.
+func known(ctx context.Context, store eventstore.Store, name string) (eventstore.Aggregate, error) {
+	all, err := store.Aggregates(ctx)
+	if err != nil {
+		return eventstore.Aggregate{}, fmt.Errorf("list the aggregates: %w", err)
+	}
+	for _, a := range all {
+		if a.Name == name {
+			return a, nil
+		}
+	}
+	return eventstore.Aggregate{}, fmt.Errorf("aggregate %s: %w", name, eventstore.ErrUnknownName)
+}
+
+// acceptedBefore compiles the definition that the store keeps.
+func acceptedBefore(name string, aggregate eventstore.Aggregate) (*accepted, error) {
+	var spec v1alpha1.AggregateSpec
+	if err := json.Unmarshal(aggregate.Definition, &spec); err != nil {
+		return nil, fmt.Errorf("read the accepted definition of aggregate %s: %w", name, err)
+	}
+	compiled, problems := language.Compile(name, &spec)
+	if compiled == nil {
+		return nil, fmt.Errorf("the accepted definition of aggregate %s does not compile any more: %v", name, problems)
+	}
+	return &accepted{aggregate: aggregate, spec: &spec, compiled: compiled}, nil
+}
+
 // contradicted returns the definition accepted before if stored events need
 // what the offered one drops or retypes, and nil if they do not.
 func contradicted(ctx context.Context, store eventstore.Store, name string, aggregate eventstore.Aggregate, offered *v1alpha1.AggregateSpec) (*accepted, error) {
-	var old v1alpha1.AggregateSpec
-	if err := json.Unmarshal(aggregate.Definition, &old); err != nil {
-		return nil, fmt.Errorf("read the accepted definition of aggregate %s: %w", name, err)
+	before, err := acceptedBefore(name, aggregate)
+	if err != nil {
+		return nil, err
 	}
 	used, err := store.EventTypes(ctx, aggregate.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list the event types of aggregate %s: %w", name, err)
 	}
-	found := language.Compatible(&old, offered, used)
+	found := language.Compatible(before.spec, offered, used)
 	if len(found) == 0 {
 		return nil, nil
 	}
-	compiled, problems := language.Compile(name, &old)
-	if compiled == nil {
-		return nil, fmt.Errorf("the accepted definition of aggregate %s does not compile any more: %v", name, problems)
+	before.stalled = &stalledError{
+		Reason: v1alpha1.ReasonHistoryNeedsIt,
+		Detail: fmt.Sprintf("aggregate %s: %s: %s; the definition accepted before goes on serving", name, found[0].Path, found[0].Message),
 	}
-	return &accepted{
-		aggregate: aggregate, spec: &old, compiled: compiled,
-		stalled: &stalledError{
-			Reason: v1alpha1.ReasonHistoryNeedsIt,
-			Detail: fmt.Sprintf("aggregate %s: %s: %s; the definition accepted before goes on serving", name, found[0].Path, found[0].Message),
-		},
-	}, nil
+	return before, nil
 }
 
 // equalJSON compares values, not bytes: a store may write JSON in its own way.

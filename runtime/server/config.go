@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/leftfold/leftfold/runtime/definition"
+	"github.com/leftfold/leftfold/runtime/shard"
 )
 
 // Config is what a development server is started with.
@@ -24,9 +26,19 @@ type Config struct {
 	Data string
 	// Store is a PostgreSQL URL that takes the place of every EventStore.
 	Store string
+	// Schema is the PostgreSQL schema; default "leftfold". It belongs to one
+	// event store, so servers that share it serve the same shards.
+	Schema string
 	// Version is told by metrics and documents.
 	Version string
 	Logger  *slog.Logger
+
+	// Limits bounds what the shards of each store keep; zero fields have the
+	// defaults of shard.Limits.
+	Limits shard.Limits
+	// CommandTimeout bounds a command as a whole, and HoldFor a call's wait for
+	// a shard without an owner; zero means the defaults of api and routing.
+	CommandTimeout, HoldFor time.Duration
 }
 
 func (c Config) check() error {
@@ -48,7 +60,7 @@ func opsAddress(api net.Addr) (string, error) {
 	}
 	n, err := strconv.Atoi(port)
 	if err != nil || n+1 > 65535 {
-		return "", fmt.Errorf("no port after %s", api)
+		return "", fmt.Errorf("there is no port after %s", api)
 	}
 	return net.JoinHostPort(host, strconv.Itoa(n+1)), nil
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 // owns, of whose commits this one is not told.
 const remotePoll = 250 * time.Millisecond
 
-// feed implements api.Feed: from the shards' memory where they are owned here,
-// from the store where not, or where the events are too old.
+// feed implements api.Feed. Events always come from the store, never from a
+// shard's memory: who checks the chain of hashes has to see what is stored. The
+// shards owned here only tell when there is more.
 type feed struct{ server *Server }
 
 func (f feed) Page(ctx context.Context, aggregate string, after eventstore.Position, limit int) ([]eventstore.Event, eventstore.Position, error) {
@@ -27,8 +29,9 @@ func (f feed) Page(ctx context.Context, aggregate string, after eventstore.Posit
 		return nil, reached, err
 	}
 	var events []eventstore.Event
-	// Each round gives every shard with more an equal share, so that a busy one
-	// does not keep the others from being seen.
+	// Each round gives every shard with more an equal share, and each page begins
+	// where the one before ended, so that a busy shard does not keep the others
+	// from being seen, however small the pages are.
 	for len(events) < limit {
 		var behind []eventstore.ShardState
 		for _, row := range rows {
@@ -39,31 +42,33 @@ func (f feed) Page(ctx context.Context, aggregate string, after eventstore.Posit
 		if len(behind) == 0 {
 			break
 		}
-		share := max(1, (limit-len(events))/len(behind))
-		for _, row := range behind {
-			some, err := f.read(ctx, w, a, row.Shard, reached.Get(row.Shard), min(share, limit-len(events)))
+		share, first := max(1, (limit-len(events))/len(behind)), turn(reached, len(behind))
+		for i := range behind {
+			id := behind[(first+i)%len(behind)].Shard
+			if len(events) == limit {
+				break
+			}
+			some, err := w.store.ReadShard(ctx, id, reached.Get(id), min(share, limit-len(events)))
 			if err != nil {
 				return nil, after, err
 			}
-			if len(some) > 0 {
-				events = append(events, some...)
-				reached.Set(row.Shard, some[len(some)-1].Seq)
+			if len(some) == 0 {
+				return nil, after, fmt.Errorf("shard %s ends at %d, before its head", id, reached.Get(id))
 			}
+			events = append(events, some...)
+			reached.Set(id, some[len(some)-1].Seq)
 		}
 	}
 	return events, reached, nil
 }
 
-func (f feed) read(ctx context.Context, w *workload, a *aggregate, id eventstore.ShardID, after int64, limit int) ([]eventstore.Event, error) {
-	if limit <= 0 {
-		return nil, nil
+// turn tells which of n shards is first after so many events.
+func turn(reached eventstore.Position, n int) int {
+	var seen int64
+	for _, seq := range reached.All() {
+		seen += seq
 	}
-	if s := a.shard(id.Number); s != nil {
-		if events, _, ok := s.Committed(after, limit); ok && len(events) > 0 {
-			return events, nil
-		}
-	}
-	return w.store.ReadShard(ctx, id, after, limit)
+	return int(seen % int64(n))
 }
 
 func (f feed) End(ctx context.Context, aggregate string) (eventstore.Position, error) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"github.com/leftfold/leftfold/runtime/api"
 	"github.com/leftfold/leftfold/runtime/eventstore"
@@ -9,21 +10,29 @@ import (
 	"github.com/leftfold/leftfold/runtime/projection/table"
 )
 
+// shapeTimeout bounds the look at how a projection's rows are laid out.
+const shapeTimeout = 5 * time.Second
+
 // queries implements api.Projections.
 type queries struct{ server *Server }
 
-func (q queries) find(name string) (*projections, api.Table, error) {
+func (q queries) find(name string) (*projections, error) {
 	for _, w := range q.server.workloads() {
-		if shape, ok := w.projections.shape(name); ok {
-			return w.projections, shape, nil
+		if w.projections.has(name) {
+			return w.projections, nil
 		}
 	}
-	return nil, api.Table{}, problem.New(problem.UnknownName, "there is no projection %q here", name)
+	return nil, problem.New(problem.UnknownName, "there is no projection %q here", name)
 }
 
 func (q queries) Table(name string) (api.Table, error) {
-	_, shape, err := q.find(name)
-	return shape, err
+	p, err := q.find(name)
+	if err != nil {
+		return api.Table{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shapeTimeout)
+	defer cancel()
+	return p.shape(ctx, name)
 }
 
 // wait returns when the projection has what is asked for.
@@ -36,7 +45,7 @@ func (p *projections) wait(ctx context.Context, name string, w api.Wait) error {
 
 func (q queries) Get(ctx context.Context, name string, key any, w api.Wait) (api.Row, eventstore.Position, error) {
 	var none eventstore.Position
-	p, _, err := q.find(name)
+	p, err := q.find(name)
 	if err != nil {
 		return api.Row{}, none, err
 	}
@@ -54,7 +63,7 @@ func (q queries) Get(ctx context.Context, name string, key any, w api.Wait) (api
 }
 
 func (q queries) Query(ctx context.Context, name string, query api.Query) (api.Rows, error) {
-	p, _, err := q.find(name)
+	p, err := q.find(name)
 	if err != nil {
 		return api.Rows{}, err
 	}
@@ -80,7 +89,7 @@ func (q queries) Query(ctx context.Context, name string, query api.Query) (api.R
 }
 
 func (q queries) Act(ctx context.Context, name string, action api.Action) error {
-	p, _, err := q.find(name)
+	p, err := q.find(name)
 	if err != nil {
 		return err
 	}

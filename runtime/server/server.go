@@ -38,7 +38,9 @@ type Server struct {
 	listener, opsListener net.Listener
 	http, ops             *http.Server
 	serving               sync.WaitGroup
+	calls                 *underway
 	failed                chan struct{}
+	failOnce              sync.Once
 	ready                 atomic.Bool
 
 	// applying makes changes of the definitions happen in turn.
@@ -58,8 +60,8 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, self: eventstore.Incarnation(rand.Text()),
-		router: routing.New(0, 0), metrics: telemetry.New(cfg.Version),
-		failed: make(chan struct{}), stores: map[string]*workload{},
+		router: routing.New(cfg.HoldFor, 0), metrics: telemetry.New(cfg.Version),
+		failed: make(chan struct{}), calls: newUnderway(), stores: map[string]*workload{},
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop())
@@ -76,14 +78,20 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.listenOps(); err != nil {
 		return err
 	}
-	if err := s.apply(ctx, s.cfg.Set); err != nil {
+	// What is stalled now serves as it was accepted before, as in a running server.
+	stalled, err := s.apply(ctx, s.cfg.Set)
+	if err != nil {
 		return err
+	}
+	if stalled != nil {
+		s.log.Error("the manifests did not take effect as a whole; what they could not change serves as before", "error", stalled)
 	}
 	s.handler = api.NewHandler(api.Config{
 		Aggregates: aggregates{s}, Feed: feed{s}, Projections: queries{s}, Catalog: catalog{s},
-		Version: s.cfg.Version, Logger: s.log,
+		Version: s.cfg.Version, Logger: s.log, CommandTimeout: s.cfg.CommandTimeout,
 	})
 	s.http = api.NewServer(s.handler, s.log)
+	s.http.Handler = s.calls.track(s.handler)
 	s.serve(s.http, s.listener)
 	s.ready.Store(true)
 	return nil
@@ -92,17 +100,17 @@ func (s *Server) start(ctx context.Context) error {
 // listenOps takes the port of health and metrics. One that was not asked for and
 // is in use is only told.
 func (s *Server) listenOps() error {
-	address := s.cfg.Ops
+	address, err := s.cfg.Ops, error(nil)
 	if address == "" {
-		var err error
-		if address, err = opsAddress(s.listener.Addr()); err != nil {
-			return err
-		}
+		address, err = opsAddress(s.listener.Addr())
 	}
-	listener, err := net.Listen("tcp", address)
+	var listener net.Listener
+	if err == nil {
+		listener, err = net.Listen("tcp", address)
+	}
 	switch {
 	case err != nil && s.cfg.Ops == "":
-		s.log.Warn("health and metrics are not served: the port after the API's is taken; --ops-listen gives another", "error", err)
+		s.log.Warn("health and metrics are not served: the port after the API's cannot be had; --ops-listen gives another", "error", err)
 		return nil
 	case err != nil:
 		return err
@@ -118,7 +126,7 @@ func (s *Server) serve(h *http.Server, l net.Listener) {
 	s.serving.Go(func() {
 		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the listener failed; the process stops", "address", l.Addr().String(), "error", err)
-			close(s.failed)
+			s.failOnce.Do(func() { close(s.failed) })
 		}
 	})
 }
@@ -132,51 +140,59 @@ func (s *Server) URL() string {
 	return "http://" + address
 }
 
+// OpsURL is where health and metrics are; "" when they are not served.
+func (s *Server) OpsURL() string {
+	if s.opsListener == nil {
+		return ""
+	}
+	return "http://" + s.opsListener.Addr().String()
+}
+
 // Failed is closed when the server cannot go on; Stop is still to be called.
 func (s *Server) Failed() <-chan struct{} { return s.failed }
 
-// Apply brings changed manifests into force. What history contradicts is told
-// in the log, and the definition before it serves on.
-func (s *Server) Apply(ctx context.Context, set *definition.Set) {
-	if err := s.apply(ctx, set); err != nil {
-		s.log.Error("changed manifests did not take effect as a whole", "error", err)
-		return
+// Apply brings changed manifests into force. Where that cannot be (history
+// contradicts an aggregate, a projection does not fit its sources), the
+// definition before serves on; the error tells of each, and so does the log.
+func (s *Server) Apply(ctx context.Context, set *definition.Set) error {
+	stalled, err := s.apply(ctx, set)
+	if err = errors.Join(err, stalled); err != nil {
+		s.log.Error("changed manifests did not take effect as a whole; what they could not change serves as before", "error", err)
+		return err
 	}
 	s.log.Info("changed manifests are in force")
+	return nil
 }
 
 // apply serves what the set declares. Aggregates come before projections, which
 // read them. An aggregate that is not declared any more keeps being served until
-// the process ends: its events are there, and callers may still be.
-func (s *Server) apply(ctx context.Context, set *definition.Set) error {
+// the process ends: its events are there, and callers may still be. stalled
+// joins what does not take effect although nothing failed.
+func (s *Server) apply(ctx context.Context, set *definition.Set) (stalled, err error) {
 	s.applying.Lock()
 	defer s.applying.Unlock()
-	var stalled []error
+	var found []error
 	for _, name := range set.AggregateNames() {
 		a := set.Aggregates[name]
 		w, err := s.workload(ctx, set.StoreOf(a))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		err = w.serve(ctx, name, a)
 		var why *stalledError
-		switch {
-		case errors.As(err, &why) && w.aggregate(name) != nil:
-			s.log.Error("a changed definition does not take effect", "aggregate", name, "reason", why.Reason, "detail", why.Detail)
-			stalled = append(stalled, err)
-		case err != nil:
-			return err
+		if err != nil && !errors.As(err, &why) {
+			return nil, err
+		}
+		if why != nil {
+			found = append(found, why)
 		}
 	}
 	for _, w := range s.workloads() {
 		if err := w.projections.apply(ctx, set, w.compiled()); err != nil {
-			return err
+			found = append(found, err)
 		}
 	}
-	if s.ready.Load() {
-		return errors.Join(stalled...)
-	}
-	return nil // at a start, what was accepted before serves
+	return errors.Join(found...), nil
 }
 
 // workload gives what runs on a store, and opens the store when need be.
@@ -231,6 +247,7 @@ func (s *Server) Stop() error {
 	var errs []error
 	if s.http != nil {
 		s.handler.Drain()
+		s.calls.wait(ctx)
 		if err := s.http.Shutdown(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("some calls did not end: %w", err), s.http.Close())
 		}

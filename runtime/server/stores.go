@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
@@ -19,6 +20,9 @@ type opened struct {
 	eventstore.Store
 	db     projection.DB
 	shared bool
+	// age tells for how long the oldest transaction of the database has run; nil
+	// where there can be none but ours.
+	age func(context.Context) (time.Duration, error)
 }
 
 // open opens a store, migrated, and the host of its shards. Without --store each
@@ -33,29 +37,39 @@ func (s *Server) open(ctx context.Context, name string) (*workload, error) {
 		log = log.With("store", name)
 	}
 	w := &workload{
-		name: name, store: store.Store, shared: store.shared, log: log, self: s.self,
+		name: name, store: store.Store, shared: store.shared, log: log, self: s.self, metrics: s.metrics,
 		router: s.router, aggregates: map[string]*aggregate{},
 	}
 	w.tend, w.cancel = context.WithCancel(context.Background())
 	w.host = shard.NewHost(shard.Config{
 		Store: store.Store, Incarnation: s.self, Address: s.listener.Addr().String(),
-		Logger: log, Observer: s.metrics.Shards(), Slot: routing.Slot,
+		Logger: log, Observer: s.metrics.Shards(), Slot: routing.Slot, Limits: s.cfg.Limits,
 	})
 	w.projections = newProjections(store, log, s.metrics)
-	if w.shared {
-		w.work.Go(func() { w.heartbeats(s.listener.Addr().String()) })
+	if !w.shared {
+		return w, nil
+	}
+	// A member before the first claim: who looks at an owner that is none takes
+	// it for dead.
+	address := s.listener.Addr().String()
+	if err := w.heartbeat(ctx, address); err != nil {
+		return nil, errors.Join(fmt.Errorf("become a member of the store: %w", err), w.close(ctx))
+	}
+	w.work.Go(func() { w.heartbeats(address) })
+	if store.age != nil {
+		w.work.Go(func() { w.watchAge(store.age, s.metrics) })
 	}
 	return w, nil
 }
 
 func (s *Server) openStore(ctx context.Context, name string) (opened, error) {
 	if s.cfg.Store != "" {
-		store, err := postgres.Open(ctx, postgres.Options{URL: s.cfg.Store, Logger: s.log})
+		store, err := postgres.Open(ctx, postgres.Options{URL: s.cfg.Store, Schema: s.cfg.Schema, Logger: s.log})
 		if err != nil {
 			return opened{}, fmt.Errorf("open the PostgreSQL store: %w", err)
 		}
 		db := store.ProjectionDB()
-		return opened{Store: store, shared: true, db: projection.DB{Writer: db, Reader: db, Dialect: projection.Postgres{}}}, nil
+		return opened{Store: store, shared: true, age: store.OldestTransaction, db: projection.DB{Writer: db, Reader: db, Dialect: projection.Postgres{}}}, nil
 	}
 	folder := filepath.Join(s.cfg.Data, name)
 	store, err := sqlite.Open(ctx, sqlite.Options{Dir: folder, Logger: s.log})

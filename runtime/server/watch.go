@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,54 +17,76 @@ import (
 // write a file in several steps.
 const settle = 100 * time.Millisecond
 
-// Watch reads the manifests again whenever they change, and applies them if they
-// hold no error; else it says what is wrong and the last good ones go on. It
-// returns when ctx ends.
-func Watch(ctx context.Context, paths []string, logger *slog.Logger, apply func(context.Context, *definition.Set)) error {
+// Watcher notices changed manifests. It does so from when it is made, so one
+// that is made before the manifests are read misses no change.
+type Watcher struct {
+	paths   []string
+	watcher *fsnotify.Watcher
+}
+
+// NewWatcher watches files and folders. Close ends it.
+func NewWatcher(paths []string) (*Watcher, error) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { _ = watcher.Close() }()
 	for _, path := range paths {
 		// A file is watched through its folder, for editors replace files.
 		if info, err := os.Stat(path); err == nil && !info.IsDir() {
 			path = filepath.Dir(path)
 		}
 		if err := watcher.Add(path); err != nil {
-			return err
+			return nil, errors.Join(err, watcher.Close())
 		}
 	}
+	return &Watcher{paths: paths, watcher: watcher}, nil
+}
+
+// Close ends the watching. Calling it again does nothing.
+func (w *Watcher) Close() error { return w.watcher.Close() }
+
+// Run reads the manifests again whenever they have changed, and applies them if
+// they hold no error; else it says what is wrong and the last good ones go on.
+// It returns when ctx ends or the watcher is closed.
+func (w *Watcher) Run(ctx context.Context, logger *slog.Logger, apply func(context.Context, *definition.Set) error) {
 	quiet := time.NewTimer(settle)
 	quiet.Stop()
+	defer quiet.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case _, ok := <-watcher.Events:
+			return
+		case _, ok := <-w.watcher.Events:
 			if !ok {
-				return nil
+				return
 			}
 			quiet.Reset(settle)
-		case err, ok := <-watcher.Errors:
+		case err, ok := <-w.watcher.Errors:
 			if !ok {
-				return nil
+				return
 			}
 			logger.Warn("manifests may have changed unseen; save them again to have them read", "error", err)
 		case <-quiet.C:
-			set, problems, err := definition.Load(paths)
-			if err != nil {
-				logger.Error("manifests cannot be read; the last good ones go on serving", "error", err)
-				continue
+			if set := w.read(logger); set != nil {
+				_ = apply(ctx, set) // it has logged what it could not do
 			}
-			for _, p := range problems {
-				logger.Warn("in the manifests", "problem", p.String())
-			}
-			if definition.HasErrors(problems) {
-				logger.Error("manifests hold errors; the last good ones go on serving")
-				continue
-			}
-			apply(ctx, set)
 		}
 	}
+}
+
+// read gives nil when the manifests cannot be used.
+func (w *Watcher) read(logger *slog.Logger) *definition.Set {
+	set, problems, err := definition.Load(w.paths)
+	if err != nil {
+		logger.Error("manifests cannot be read; the last good ones go on serving", "error", err)
+		return nil
+	}
+	for _, p := range problems {
+		logger.Warn("in the manifests", "problem", p.String())
+	}
+	if definition.HasErrors(problems) {
+		logger.Error("manifests hold errors; the last good ones go on serving")
+		return nil
+	}
+	return set
 }

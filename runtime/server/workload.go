@@ -18,30 +18,23 @@ import (
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/routing"
 	"github.com/leftfold/leftfold/runtime/shard"
+	"github.com/leftfold/leftfold/runtime/telemetry"
 )
 
-const (
-	// heartbeatEvery is how often a process that shares its store says that it
-	// lives; heartbeatTimeout is how long it may be silent before its shards
-	// are taken from it.
-	heartbeatEvery   = time.Second
-	heartbeatTimeout = 5 * time.Second
-	// openTimeout bounds one attempt to claim a shard.
-	openTimeout = 10 * time.Second
-	// A shard that stopped is opened again after these pauses.
-	firstPause, lastPause = 50 * time.Millisecond, 5 * time.Second
-)
+// openTimeout bounds one attempt to claim a shard.
+const openTimeout = 10 * time.Second
 
 // workload is all that runs on one store: the host of its shards, and the
 // aggregates.
 type workload struct {
-	name   string
-	store  eventstore.Store
-	shared bool // other processes may use the store too
-	host   *shard.Host
-	router *routing.Router
-	log    *slog.Logger
-	self   eventstore.Incarnation
+	name    string
+	store   eventstore.Store
+	shared  bool // other processes may use the store too
+	host    *shard.Host
+	router  *routing.Router
+	log     *slog.Logger
+	self    eventstore.Incarnation
+	metrics *telemetry.Metrics
 	// projections are those whose sources are here.
 	projections *projections
 
@@ -80,7 +73,7 @@ func (w *workload) serve(ctx context.Context, name string, a *definition.Aggrega
 	if served == nil {
 		served, err = w.begin(ctx, name, got)
 	} else {
-		err = served.redefine(got)
+		served.redefine(got)
 	}
 	if err != nil {
 		return err
@@ -166,11 +159,13 @@ func (a *aggregate) definitionOf() shard.Definition {
 	}
 }
 
-func (a *aggregate) redefine(got accepted) error {
+// redefine brings an accepted definition into force, unless the one in force is
+// as new.
+func (a *aggregate) redefine(got accepted) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if got.aggregate.Generation == a.aggregate.Generation {
-		return nil
+	if got.aggregate.Generation <= a.aggregate.Generation {
+		return
 	}
 	a.accepted, a.behavior = got, cel.New(got.compiled)
 	for _, s := range a.shards {
@@ -179,7 +174,6 @@ func (a *aggregate) redefine(got accepted) error {
 		}
 		s.Define(a.definitionOf())
 	}
-	return nil
 }
 
 // compiled is the language's form of what is served, for projections.
@@ -199,6 +193,9 @@ func (w *workload) compiled() map[string]*language.Aggregate {
 func (w *workload) open(ctx context.Context, name string, a *aggregate, number int) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
+	if err := w.catchUp(ctx, name, a); err != nil {
+		return err
+	}
 	a.mu.Lock()
 	spec := shard.Spec{ID: eventstore.ShardID{Aggregate: a.id, Number: int32(number)}, Aggregate: name, Definition: a.definitionOf()}
 	a.mu.Unlock()
@@ -227,79 +224,6 @@ func (w *workload) open(ctx context.Context, name string, a *aggregate, number i
 		}
 	})
 	return nil
-}
-
-// reopen opens a shard again, with growing pauses, until it is served here or by
-// another process that lives. A store that lost acknowledged events is left
-// alone: a person has to look.
-func (w *workload) reopen(name string, a *aggregate, number int) {
-	w.work.Go(func() {
-		for pause := firstPause; ; pause = min(2*pause, lastPause) {
-			select {
-			case <-w.tend.Done():
-				return
-			case <-time.After(pause):
-			}
-			taken, err := w.takenByOther(a, number)
-			if err == nil && taken {
-				continue
-			}
-			if err == nil {
-				err = w.open(w.tend, name, a, number)
-			}
-			switch {
-			case err == nil || w.tend.Err() != nil:
-				return
-			case errors.Is(err, shard.ErrStoreWentBack):
-				w.log.Error("the store lost events that were acknowledged; the shard stays closed until a person has looked", "aggregate", name, "shard", number, "error", err)
-				return
-			}
-			w.log.Warn("a shard cannot be opened yet", "aggregate", name, "shard", number, "error", err)
-		}
-	})
-}
-
-// takenByOther tells that another process owns the shard and lives, by the
-// store's clock. Taking the shard from it would only make the two fight.
-func (w *workload) takenByOther(a *aggregate, number int) (bool, error) {
-	if !w.shared {
-		return false, nil
-	}
-	ctx, cancel := context.WithTimeout(w.tend, openTimeout)
-	defer cancel()
-	row, err := w.store.Shard(ctx, eventstore.ShardID{Aggregate: a.id, Number: int32(number)})
-	if err != nil || row.Owner == "" || row.Owner == w.self {
-		return false, err
-	}
-	members, err := w.store.Members(ctx)
-	if err != nil {
-		return false, err
-	}
-	for _, m := range members {
-		if m.Incarnation == row.Owner && m.Age < heartbeatTimeout {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// heartbeats says that this process lives, as long as it does.
-func (w *workload) heartbeats(address string) {
-	ticker := time.NewTicker(heartbeatEvery)
-	defer ticker.Stop()
-	for {
-		ctx, cancel := context.WithTimeout(w.tend, heartbeatEvery)
-		err := w.store.Heartbeat(ctx, eventstore.Member{Incarnation: w.self, Address: address})
-		cancel()
-		if err != nil && w.tend.Err() == nil {
-			w.log.Warn("no heartbeat reached the store", "error", err)
-		}
-		select {
-		case <-w.tend.Done():
-			return
-		case <-ticker.C:
-		}
-	}
 }
 
 // stop drains and releases all shards, then leaves. The store stays open.
