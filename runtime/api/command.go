@@ -130,17 +130,19 @@ func (c *call) bytes() ([]byte, error) {
 		return nil, tooLarge
 	}
 	// A caller who never ends its body would hold this goroutine. The deadline
-	// goes afterwards: it would end a wait that comes after the body.
+	// goes when the body has come, for it would end a wait after that; else it
+	// stays, and the connection is not used again.
 	control := http.NewResponseController(c.w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, MaxBody))
-	_ = control.SetReadDeadline(time.Time{})
-	var limit *http.MaxBytesError
-	switch {
-	case errors.As(err, &limit):
-		return nil, tooLarge
-	case err != nil:
-		return nil, problem.New(problem.MalformedBody, "the body ended before its announced length")
+	if err == nil {
+		_ = control.SetReadDeadline(time.Time{})
+		return data, nil
 	}
-	return data, nil
+	c.w.Header().Set("Connection", "close")
+	var limit *http.MaxBytesError
+	if errors.As(err, &limit) {
+		return nil, tooLarge
+	}
+	return nil, problem.New(problem.MalformedBody, "the body did not come as it was announced: too short, or too slow")
 }

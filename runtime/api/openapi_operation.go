@@ -131,7 +131,7 @@ func projectionPaths(p ProjectionDefinition) object {
 			"summary":     string(action) + " of projection " + p.Name,
 			"tags":        []any{p.Name},
 			"responses": responses(http.StatusAccepted, object{"description": "It has begun", "content": jsonContent(object{"type": "object"})},
-				http.StatusNotFound, http.StatusGatewayTimeout),
+				http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusGatewayTimeout),
 		}}
 	}
 	return paths
