@@ -129,7 +129,7 @@ func (s *Shard) checkDone(n int64, lease eventstore.Lease, holds bool, err error
 // revoke takes note that a lease does not hold any more. What is in flight is
 // still waited for, since it may have committed before.
 func (s *Shard) revoke(lease eventstore.Lease) {
-	if s.ended || s.settling || lease != s.Lease() {
+	if s.ended || s.settling || s.release || lease != s.Lease() {
 		return
 	}
 	s.revoked = true

@@ -20,6 +20,7 @@ type batch struct {
 	// are set when the batch is sealed, for only then it is known what precedes.
 	events []eventstore.Event
 	bytes  int
+	slab   []entry // where the next entries come from
 
 	sealed eventstore.Batch
 	// sentAt is the number of the send. flying: the store has it, and has not
@@ -50,8 +51,24 @@ func newBatch(num int64, like *batch) *batch {
 	if like != nil {
 		b.entries = make([]*entry, 0, len(like.entries)+1)
 		b.events = make([]eventstore.Event, 0, len(like.events)+1)
+		b.slab = make([]entry, len(like.entries)+1)
 	}
 	return b
+}
+
+// Entries are allocated together: as many as the batch before had, then so many
+// at a time.
+const slabEntries = 16
+
+// newEntry adds an entry, at an address that stays.
+func (b *batch) newEntry() *entry {
+	if len(b.slab) == 0 {
+		b.slab = make([]entry, slabEntries)
+	}
+	en := &b.slab[0]
+	b.slab = b.slab[1:]
+	b.entries = append(b.entries, en)
+	return en
 }
 
 // flush sends what has gathered, if nothing is in flight, and looks after those
@@ -214,7 +231,7 @@ func (s *Shard) commitEntry(b *batch, en *entry) {
 // trim lets the window forget, and the outcome rows with it.
 func (s *Shard) trim(e *entity) {
 	d := s.cur
-	e.window.trim(s.now(), d.DedupCommands, d.DedupFor, func(r *record) {
+	e.window.trim(s.clock, d.DedupCommands, d.DedupFor, func(r *record) {
 		s.host.pruner.add(s.id.Aggregate, eventstore.Outcome{
 			Entity: e.id, CommandID: r.id, Time: time.UnixMicro(r.at).UTC(),
 		})

@@ -20,8 +20,7 @@ const maxEvents = 1000
 // the contract: key, payload, If-Match, decide.
 func (s *Shard) decideNext(e *entity) {
 	r := e.pop()
-	now := s.now()
-	if r.expired(now) {
+	if r.expired() {
 		s.answer(r, reply{err: notAttempted("the command's time ran out while it waited")})
 		return
 	}
@@ -29,6 +28,7 @@ func (s *Shard) decideNext(e *entity) {
 		s.box.release(r)
 		return
 	}
+	now := s.now()
 	s.ord++
 	r.ord = s.ord
 	s.uses.use(e, s.clock)
@@ -58,7 +58,7 @@ func (s *Shard) decideNext(e *entity) {
 		s.remember(e, r, at, p)
 		return
 	}
-	s.enter(e, r, at, &entry{after: after, first: len(s.gather.events) - count, count: count})
+	s.enter(e, r, entry{at: at, after: after, first: len(s.gather.events) - count, count: count})
 }
 
 // refusal is the problem when the condition does not hold at that version.
@@ -138,11 +138,12 @@ func (s *Shard) failure(r *request, err error) *problem.Problem {
 
 // enter adds a decided command to the gathering batch, and makes what it did
 // visible to the commands that come after it.
-func (s *Shard) enter(e *entity, r *request, at time.Time, en *entry) {
+func (s *Shard) enter(e *entity, r *request, decided entry) {
 	b := s.gather
-	en.request, en.entity, en.at = r, e, at
-	b.entries = append(b.entries, en)
-	rec := newRecord(r.cmd.ID, r.print, at)
+	en := b.newEntry()
+	*en = decided
+	en.request, en.entity = r, e
+	rec := newRecord(r.cmd.ID, r.print, en.at)
 	rec.entry, rec.refusal, rec.events, rec.version = en, en.refusal, int64(en.count), en.after.version
 	e.window.begin(rec)
 	e.spec = en.after
@@ -156,7 +157,7 @@ func (s *Shard) enter(e *entity, r *request, at time.Time, en *entry) {
 // for the barrier.
 func (s *Shard) remember(e *entity, r *request, at time.Time, p *problem.Problem) {
 	if r.cmd.Keyed {
-		s.enter(e, r, at, &entry{after: e.spec, refusal: p})
+		s.enter(e, r, entry{at: at, after: e.spec, refusal: p})
 		return
 	}
 	a := reply{answer: Answer{Entity: e.id, Version: e.spec.version, Shard: s.id}}

@@ -20,17 +20,6 @@ type feed struct {
 	changed chan struct{} // closed at the next change; nil when nobody waits
 }
 
-// reset starts anew behind head.
-func (f *feed) reset(head int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.head == head {
-		return
-	}
-	f.events, f.first, f.bytes, f.head = nil, 0, 0, head
-	f.notify()
-}
-
 // push adds committed events, which follow head.
 func (f *feed) push(events []eventstore.Event) {
 	if len(events) == 0 {

@@ -15,15 +15,17 @@ import (
 // go to the shard's owner. When ctx ends first, the error tells whether the
 // command may have run: NotAttempted or OutcomeUnknown.
 func (s *Shard) Handle(ctx context.Context, c Command) (Answer, error) {
+	done := s.host.cfg.Observer.CommandDone
+	if done == nil {
+		return s.handle(ctx, c)
+	}
 	start := time.Now()
 	a, err := s.handle(ctx, c)
-	if f := s.host.cfg.Observer.CommandDone; f != nil {
-		name := c.Name
-		if problem.Is(err, problem.UnknownName) {
-			name = ""
-		}
-		f(s.aggregate, name, outcomeOf(a, err), time.Since(start))
+	name := c.Name
+	if problem.Is(err, problem.UnknownName) {
+		name = ""
 	}
+	done(s.aggregate, name, outcomeOf(a, err), time.Since(start))
 	return a, err
 }
 

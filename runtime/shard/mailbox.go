@@ -104,8 +104,10 @@ func (r *request) again() bool { return r.state.CompareAndSwap(requestDecided, r
 
 func (r *request) gone() bool { return r.state.Load() == requestGone }
 
-func (r *request) expired(now time.Time) bool {
-	return !r.deadline.IsZero() && !now.Before(r.deadline)
+// expired compares with the process's clock, as contexts do; the clock of
+// commands may be another.
+func (r *request) expired() bool {
+	return !r.deadline.IsZero() && !time.Now().Before(r.deadline)
 }
 
 // wait blocks until the answer or the end of ctx. ok is false when the caller

@@ -14,6 +14,11 @@ func (s *Shard) tick() {
 		s.evictOrKeep(e)
 	}
 	s.publishOldest()
+	if s.holding() {
+		for _, e := range s.entities {
+			s.sweep(e)
+		}
+	}
 	for e := range s.loads {
 		s.sweep(e)
 	}
@@ -97,13 +102,12 @@ func (s *Shard) evict() {
 // sweep drops the requests of an entity whose callers have left, so that a long
 // outage does not fill the mailbox with the dead.
 func (s *Shard) sweep(e *entity) {
-	now := s.host.cfg.Now()
 	alive := func(r *request) bool {
 		if r.gone() {
 			s.box.release(r)
 			return false
 		}
-		if r.expired(now) {
+		if r.expired() {
 			s.answer(r, reply{err: notAttempted("the request's time ran out while it waited")})
 			return false
 		}

@@ -22,7 +22,7 @@ func backoff(retries int) time.Duration {
 // sendLater sends the identical batch again, as long as one of its callers has
 // time; then it is given up.
 func (s *Shard) sendLater(b *batch, cause error) {
-	now := s.host.cfg.Now()
+	now := time.Now()
 	if b.failed.IsZero() {
 		b.failed = now
 		s.log.Warn("an append was not attempted; sending it again", slog.Any("error", cause))

@@ -97,9 +97,9 @@ func (s *Shard) settled(n int64, c claimed) {
 		b.flying, b.unsure = false, b.unsure || len(b.events) == 0
 		s.log.Info("the append with an unknown outcome is not in; sending it again", slog.Int64("epoch", c.row.Epoch))
 		if b.failed.IsZero() {
-			b.failed = s.host.cfg.Now()
+			b.failed = time.Now()
 		}
-		if !s.patience(b).After(s.host.cfg.Now()) {
+		if !s.patience(b).After(time.Now()) {
 			s.giveUp(b)
 		} else {
 			s.dispatch(b)

@@ -23,3 +23,8 @@ var sameEvents = cmp.Options{
 	cmpopts.IgnoreFields(eventstore.Event{}, "Data"),
 	cmpopts.EquateEmpty(),
 }
+
+func benchStore(b *testing.B) eventstore.Store {
+	b.Helper()
+	return memory.New(memory.Options{})
+}

@@ -22,8 +22,9 @@ import (
 // and the outcome rows; see load.go.
 type window struct {
 	recent  []record
-	first   int // recent[:first] is free space
-	pending int // the last so many of recent
+	sums    []uint64 // of the ids in recent, apart, so that a search touches little memory
+	first   int      // recent[:first] is free space
+	pending int      // the last so many of recent
 	older   map[string]record
 	aged    []agedID // the ids of older, oldest first
 }
@@ -37,7 +38,6 @@ type agedID struct {
 // refusal is a success that changed nothing.
 type record struct {
 	id    string
-	sum   uint64 // of id, to find it fast
 	print [16]byte
 	keyed bool
 	at    int64 // the command's time, microseconds of Unix
@@ -55,7 +55,7 @@ var idSeed = maphash.MakeSeed()
 
 func newRecord(id string, print eventstore.Hash, at time.Time) record {
 	return record{
-		id: id, sum: maphash.String(idSeed, id), print: [16]byte(print[:16]),
+		id: id, print: [16]byte(print[:16]),
 		keyed: print != eventstore.Hash{}, at: at.UnixMicro(),
 	}
 }
@@ -70,8 +70,8 @@ func (r *record) hasRow() bool { return r.keyed && r.events == 0 }
 // valid until the window changes.
 func (w *window) find(id string, now time.Time, keep time.Duration) *record {
 	sum := maphash.String(idSeed, id)
-	for i := len(w.recent) - 1; i >= w.first; i-- {
-		if w.recent[i].sum == sum && w.recent[i].id == id {
+	for i := len(w.sums) - 1; i >= w.first; i-- {
+		if w.sums[i] == sum && w.recent[i].id == id {
 			return &w.recent[i]
 		}
 	}
@@ -84,6 +84,7 @@ func (w *window) find(id string, now time.Time, keep time.Duration) *record {
 // begin appends a pending record.
 func (w *window) begin(r record) {
 	w.recent = append(w.recent, r)
+	w.sums = append(w.sums, maphash.String(idSeed, r.id))
 	w.pending++
 }
 
@@ -98,7 +99,7 @@ func (w *window) committed(version, seq int64) {
 func (w *window) dropPending() {
 	n := len(w.recent) - w.pending
 	clear(w.recent[n:])
-	w.recent = w.recent[:n]
+	w.recent, w.sums = w.recent[:n], w.sums[:n]
 	w.pending = 0
 }
 
@@ -129,7 +130,8 @@ func (w *window) trim(now time.Time, last int, keep time.Duration, row func(*rec
 	if w.first > 16 && w.first > len(w.recent)/2 {
 		n := copy(w.recent, w.recent[w.first:])
 		clear(w.recent[n:])
-		w.recent, w.first = w.recent[:n], 0
+		copy(w.sums, w.sums[w.first:])
+		w.recent, w.sums, w.first = w.recent[:n], w.sums[:n], 0
 	}
 	for len(w.aged) > 0 && w.aged[0].at <= horizon {
 		a := w.aged[0]

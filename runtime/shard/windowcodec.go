@@ -3,7 +3,6 @@ package shard
 import (
 	"encoding/binary"
 	"errors"
-	"hash/maphash"
 
 	"github.com/leftfold/leftfold/runtime/problem"
 )
@@ -83,7 +82,6 @@ func decodeWindow(src []byte) ([]record, error) {
 	for len(d.src) > 0 && !d.bad {
 		flags := d.byte()
 		r := record{id: d.text(), keyed: flags&flagKeyed != 0}
-		r.sum = maphash.String(idSeed, r.id)
 		if r.keyed {
 			copy(r.print[:], d.take(len(r.print)))
 		}
