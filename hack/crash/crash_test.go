@@ -78,7 +78,6 @@ func kill(t *testing.T, binary string, store ...string) {
 			t.Fatal("the server ended by itself")
 		}
 		server.Kill()
-		killed := time.Now()
 		server = start()
 		// The load goes on through the restart for a moment: callers retry.
 		cancel()
@@ -95,7 +94,6 @@ func kill(t *testing.T, binary string, store ...string) {
 		}
 		verify(t, binary, server.URL)
 		t.Logf("round %d: %d accepted, %d refused, %d events, ready %s after the kill", round, totals.Accepted, totals.Refused, totals.Events, server.Ready.Round(time.Millisecond))
-		_ = killed
 	}
 	if code := server.Stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0", code)

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // Totals is what a check found.
@@ -131,63 +135,83 @@ func (f *folded) holds(e entry) []error {
 	return nil
 }
 
-// maxRepeats bounds how many answers are asked for again.
-const maxRepeats = 2000
+const (
+	// maxRepeats bounds how many answers are asked for again: a sample, which
+	// the order of the books' map makes another one each time.
+	maxRepeats = 500
+	// checkers is how many calls a check has under way.
+	checkers = 16
+)
 
 // repeats sends commands again under their keys: the answer must be the same,
 // and marked as remembered.
 func (b *Books) repeats(ctx context.Context, entries []entry) []error {
-	var wrong []error
-	for i, e := range entries {
-		if i == maxRepeats {
-			break
-		}
+	entries = entries[:min(len(entries), maxRepeats)]
+	return concurrently(entries, func(e entry) error {
 		a, replay, err := b.call(ctx, e.Operation)
 		switch {
 		case err != nil:
-			wrong = append(wrong, fmt.Errorf("repeat %s: %w", e.Key, err))
+			return fmt.Errorf("repeat %s: %w", e.Key, err)
 		case a != e.Answer || !replay:
-			wrong = append(wrong, fmt.Errorf("repeat %s: %+v (replay %t), first %+v", e.Key, a, replay, e.Answer))
+			return fmt.Errorf("repeat %s: %+v (replay %t), first %+v", e.Key, a, replay, e.Answer)
 		}
+		return nil
+	})
+}
+
+// concurrently gives the errors of all calls of f.
+func concurrently[T any](items []T, f func(T) error) []error {
+	var (
+		next   atomic.Int64
+		mu     sync.Mutex
+		errs   []error
+		worker sync.WaitGroup
+	)
+	for range checkers {
+		worker.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(items)); i = next.Add(1) - 1 {
+				if err := f(items[i]); err != nil {
+					mu.Lock()
+					errs = append(errs, err)
+					mu.Unlock()
+				}
+			}
+		})
 	}
-	return wrong
+	worker.Wait()
+	return errs
 }
 
 // states compares each account's state and version with the fold.
 func (b *Books) states(ctx context.Context, f *folded) []error {
-	var wrong []error
-	for account, balance := range f.balances {
+	return concurrently(f.accounts(), func(account string) error {
 		var view struct {
 			Version int64
 			State   struct{ Balance int64 }
 		}
 		if err := b.get(ctx, "/v1/aggregates/account/"+url.PathEscape(account), nil, &view); err != nil {
-			wrong = append(wrong, err)
-			continue
+			return err
 		}
-		if view.State.Balance != balance || view.Version != f.versions[account] {
-			wrong = append(wrong, fmt.Errorf("%s: state has balance %d at version %d, the fold %d at %d", account, view.State.Balance, view.Version, balance, f.versions[account]))
+		if view.State.Balance != f.balances[account] || view.Version != f.versions[account] {
+			return fmt.Errorf("%s: state has balance %d at version %d, the fold %d at %d", account, view.State.Balance, view.Version, f.balances[account], f.versions[account])
 		}
-	}
-	return wrong
+		return nil
+	})
 }
 
 // rows compares the projection with the fold, once it has the fold's position.
 func (b *Books) rows(ctx context.Context, f *folded, position string) []error {
-	if position == "" {
-		return nil
-	}
-	var wrong []error
-	for account, balance := range f.balances {
+	return concurrently(f.accounts(), func(account string) error {
 		var row struct{ Row struct{ Balance int64 } }
 		query := url.Values{"after": {position}, "wait": {"10s"}}
 		if err := b.get(ctx, "/v1/projections/balances/"+url.PathEscape(account), query, &row); err != nil {
-			wrong = append(wrong, err)
-			continue
+			return err
 		}
-		if row.Row.Balance != balance {
-			wrong = append(wrong, fmt.Errorf("%s: the projection has %d, the fold %d", account, row.Row.Balance, balance))
+		if row.Row.Balance != f.balances[account] {
+			return fmt.Errorf("%s: the projection has %d, the fold %d", account, row.Row.Balance, f.balances[account])
 		}
-	}
-	return wrong
+		return nil
+	})
 }
+
+func (f *folded) accounts() []string { return slices.Collect(maps.Keys(f.balances)) }
