@@ -217,3 +217,32 @@ func TestPauseRestsAndResumeGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// halves has an event that changes one row before it fails at another.
+const halves = `
+sources: [{aggregate: till}]
+table:
+  key: {name: key, type: string, value: "'unused'"}
+  columns: [{name: sum, type: int}]
+  apply:
+  - {event: Added, key: "'first'", set: {sum: "row.sum + 1"}}
+  - {event: Added, key: "'second'", set: {sum: "row.sum + 10 / event.amount"}}
+`
+
+func TestAnEventThatFailsHalfwayChangesNothing(t *testing.T) {
+	projectiontest.Each(t, func(t *testing.T, r *projectiontest.Rig) {
+		a := r.Aggregate("till", 1, till)
+		m := r.Manager()
+		a.Own(m)
+		apply(t, m, r.Define("halves", halves))
+		wait(t, m, "halves", a.Shards[0].Append(
+			projectiontest.Event{Entity: "x", Type: "Added", Data: added{"", 5}},
+			projectiontest.Event{Entity: "y", Type: "Added", Data: added{"", 0}},
+			projectiontest.Event{Entity: "x", Type: "Added", Data: added{"", 10}},
+		))
+		want := map[string]string{`"first"`: `{"sum":2}`, `"second"`: `{"sum":3}`}
+		if diff := cmp.Diff(want, r.Rows("halves")); diff != "" {
+			t.Errorf("rows (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package projection_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -160,6 +161,10 @@ func TestAVersionThatParksMoreDoesNotTakeOver(t *testing.T) {
 			s := status(t, m, "totals")
 			return s.State == projection.Blocked && s.NextLagEvents == 0 && len(s.NextParked) == 1 && s.NextParked[0].Entity == "y"
 		})
+		// Any command looks at the versions before it returns.
+		if err := m.Resume(t.Context(), "totals"); err != nil {
+			t.Fatal(err)
+		}
 		wait(t, m, "totals", a.Append("x", "Added", added{"", 1}))
 		if rows := r.Rows("totals"); rows[`"x"`] != `{"seen":2,"sum":6}` {
 			t.Errorf("rows: %v, want the old version to go on", rows)
@@ -270,5 +275,46 @@ table:
 		if rows := r.Rows("both"); rows[`"same"`] != `{"sum":400}` {
 			t.Errorf("rows: %v, want both aggregates' events: 400", rows)
 		}
+	})
+}
+
+// Somebody has a transaction open that reads the old view: everything else goes
+// on, and the view follows when they are done.
+func TestTheViewFollowsWithoutHoldingReadersUp(t *testing.T) {
+	r := projectiontest.Postgres(t)
+	a := r.Aggregate("till", 1, till)
+	m := r.Manager()
+	a.Own(m)
+	apply(t, m, r.Define("totals", totals))
+	wait(t, m, "totals", a.Append("x", "Added", added{"", 1}))
+
+	slow, err := r.DB.Reader.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Rollback() //nolint:errcheck // it has only read
+	sum := func(q interface {
+		QueryRowContext(context.Context, string, ...any) *sql.Row
+	}) (n int) {
+		if err := q.QueryRowContext(t.Context(), `SELECT sum FROM totals WHERE till = 'x'`).Scan(&n); err != nil {
+			t.Fatalf("read the view: %v", err)
+		}
+		return n
+	}
+	if got := sum(slow); got != 1 {
+		t.Fatalf("the view has %d", got)
+	}
+	apply(t, m, r.Define("totals", doubled))
+	eventually(t, "the API reads the new version", func() bool { return strings.Contains(r.Rows("totals")[`"x"`], `"sum":2`) })
+	for range 20 {
+		if got := sum(r.DB.Reader); got != 1 {
+			t.Fatalf("the view has %d while somebody reads the old version in a transaction", got)
+		}
+	}
+	if err := slow.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the view shows the new version, and the old table is gone", func() bool {
+		return sum(r.DB.Reader) == 2 && tables(t, r) == 1
 	})
 }
