@@ -2,6 +2,7 @@ package shard_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/eventstore/storetest/memory"
 	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/shard"
 )
@@ -278,6 +280,53 @@ func TestAConflictMakesTheShardLoadEverythingAnew(t *testing.T) {
 		if got := r.events("a")[1].Epoch; got != 2 {
 			t.Errorf("epoch %d, want 2: a new claim comes before the reload", got)
 		}
+	})
+}
+
+func TestBatchesOfSeveralShardsShareAnAppend(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const count = 8
+		store := memory.New(memory.Options{AppendConcurrency: 1})
+		_, err := store.EnsureAggregate(t.Context(), "account", count)
+		wantNone(t, err)
+		var sizes []int
+		g := &gate{arrived: make(chan struct{}, 100), opened: make(chan struct{})}
+		rigged := &rigged{Store: store, append: func(b []eventstore.Batch, next func() []eventstore.AppendResult) []eventstore.AppendResult {
+			sizes = append(sizes, len(b))
+			g.pass()
+			return next()
+		}}
+		host := shard.NewHost(shard.Config{Store: rigged, Incarnation: "a", Logger: quiet()})
+		var calls []call
+		for i := range int32(count) {
+			s, err := host.Open(t.Context(), shard.Spec{
+				ID: eventstore.ShardID{Aggregate: 1, Number: i}, Aggregate: "account",
+				Definition: shard.Definition{Behavior: bank{unit: "balance"}},
+			})
+			wantNone(t, err)
+			r := &rig{t: t, name: "a", s: s}
+			calls = append(calls, r.start(t.Context(), r.command(fmt.Sprint("e", i), "Open", "")))
+			synctest.Wait()
+		}
+		g.open()
+		for _, c := range calls {
+			wantNone(t, c.wait().err)
+		}
+		wantNone(t, host.Close(t.Context()))
+		if diff := cmp.Diff([]int{1, count - 1}, sizes); diff != "" {
+			t.Errorf("batches of each append: the first goes alone and at once, the others together:\n%s", diff)
+		}
+	})
+}
+
+func TestDeadlinesAreThoseOfContextsWhateverTheCommandClockSays(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *shard.Config, _ *shard.Definition) {
+			c.Now = func() time.Time { return time.Now().Add(time.Hour) }
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		wantNone(t, r.start(ctx, r.command("a", "Open", "")).wait().err)
 	})
 }
 

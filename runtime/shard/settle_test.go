@@ -3,7 +3,6 @@ package shard_test
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -50,10 +49,13 @@ func TestAnUnknownOutcomeThatDidNotCommitIsSentUnderTheNewEpoch(t *testing.T) {
 		r.must("a", "Open", "")
 		var late []eventstore.Batch
 		r.once(func(b []eventstore.Batch, _ func() []eventstore.AppendResult) []eventstore.AppendResult {
-			late = slices.Clone(b)
+			late = b // as a statement that was abandoned, and is still running
 			return all(b, eventstore.Unknown)
 		})
 		r.must("a", "Deposit", `{"amount":5}`)
+		if first := late[0].Events; len(first) != 1 || first[0].Epoch != 1 || late[0].Lease.Epoch != 1 {
+			t.Errorf("what the abandoned append holds has changed under it: %+v", late[0])
+		}
 		if got := r.store.Store.Append(t.Context(), late)[0].Status; got != eventstore.Refused {
 			t.Errorf("the first append, arriving late, came to %d; the claim must have fenced it", got)
 		}
