@@ -152,8 +152,8 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		{"a check of a map", "Take", `{"limits":{"a":[],"b":[],"c":[]}}`, CheckFailed, "limits", "size(self) < 3"},
 	} {
 		_, err := a.Parse(b.command, []byte(b.body))
-		r, ok := err.(*Refusal)
-		if !ok || r.Reason != b.reason || r.Field != b.field || !strings.Contains(r.Detail, b.says) {
+		r := refusalOf(err)
+		if r.Reason != b.reason || r.Field != b.field || !strings.Contains(r.Detail, b.says) {
 			t.Errorf("%s: got %v, want %s at %q with %q", b.name, err, b.reason, b.field, b.says)
 		}
 	}

@@ -150,8 +150,8 @@ func TestExpressionsThatFailWhileTheyRun(t *testing.T) {
 		{"int", "optional.none().value()", "optional.none() dereference"},
 	} {
 		_, err := evaluate(t, e.typ, e.text)
-		r, ok := err.(*Refusal)
-		if !ok || r.Reason != BehaviorFailed || !strings.Contains(r.Detail, e.says) {
+		r := refusalOf(err)
+		if r.Reason != BehaviorFailed || !strings.Contains(r.Detail, e.says) {
 			t.Errorf("%s: got %v, want BehaviorFailed with %q", e.text, err, e.says)
 		} else if !strings.HasPrefix(r.Detail, "spec.commands[0].emit[0].set.v: ") {
 			t.Errorf("%s: the path is missing in %q", e.text, r.Detail)

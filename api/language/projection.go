@@ -163,7 +163,7 @@ type Change struct {
 // Apply carries a rule out on its row. row is nil, or anything, when the row
 // does not exist; it then reads as zero. Errors are of type *Refusal.
 func (p *Projection) Apply(t Touch, row *Record, exists bool) (Change, error) {
-	if !exists {
+	if !exists || row == nil {
 		row = p.row.zero
 	}
 	row, err := adopt(p.row, row)

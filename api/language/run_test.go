@@ -166,43 +166,51 @@ func TestAnAbsentOptionalIsClearedAgain(t *testing.T) {
 	}
 }
 
-// reasonOf gives the reason of a Refusal.
-func reasonOf(err error) string {
+// refusalOf gives the Refusal that an error is; one that says nothing when it
+// is none.
+func refusalOf(err error) *Refusal {
 	var r *Refusal
-	if errors.As(err, &r) {
-		return r.Reason
+	if !errors.As(err, &r) {
+		return &Refusal{Detail: fmt.Sprint(err)}
 	}
-	return fmt.Sprint(err)
+	return r
 }
+
+func reasonOf(err error) string { return refusalOf(err).Reason }
 
 func TestLimitsHoldForCommandsAndNotForReplay(t *testing.T) {
 	a := tallier(t)
-	try := func(text string, times int) (tried, evolved error, size int) {
+	type outcome struct {
+		tried, evolved error
+		size           int // of what was evolved
+	}
+	try := func(text string, times int) (o outcome) {
 		data, err := a.DecodeEvent("Noted", fmt.Appendf(nil, `{"text":%q,"times":%d}`, text, times))
 		if err != nil {
 			t.Fatal(err)
 		}
 		e := Event{Type: "Noted", Data: data}
-		_, tried = a.Try(a.Zero(), e, metaAt(1))
-		next, evolved := a.Evolve(a.Zero(), e, metaAt(1))
-		if evolved == nil {
-			size = encodedSize(next)
+		_, o.tried = a.Try(a.Zero(), e, metaAt(1))
+		next, err := a.Evolve(a.Zero(), e, metaAt(1))
+		if err == nil {
+			o.size = encodedSize(next)
 		}
-		return tried, evolved, size
+		o.evolved = err
+		return o
 	}
 	const around = len(`{"seen":[],"text":"","total":0}`)
-	if tried, evolved, size := try(strings.Repeat("x", 1024), 1023); tried != nil || evolved != nil {
-		t.Errorf("a state of %d bytes: Try %v, Evolve %v", size, tried, evolved)
+	if o := try(strings.Repeat("x", 1024), 1023); o.tried != nil || o.evolved != nil {
+		t.Errorf("a state of %d bytes: Try %v, Evolve %v", o.size, o.tried, o.evolved)
 	}
 	exact := strings.Repeat("x", MaxStateSize-around)
-	if tried, _, size := try(exact, 1); tried != nil || size != MaxStateSize {
-		t.Errorf("a state of exactly %d bytes: %v", size, tried)
+	if o := try(exact, 1); o.tried != nil || o.size != MaxStateSize {
+		t.Errorf("a state of exactly %d bytes: %v", o.size, o.tried)
 	}
-	if tried, evolved, _ := try(exact+"x", 1); reasonOf(tried) != StateTooLarge || evolved != nil {
-		t.Errorf("a state of one byte too much: Try %v, Evolve %v", tried, evolved)
+	if o := try(exact+"x", 1); reasonOf(o.tried) != StateTooLarge || o.evolved != nil {
+		t.Errorf("a state of one byte too much: Try %v, Evolve %v", o.tried, o.evolved)
 	}
-	if tried, evolved, _ := try(strings.Repeat("x", 100), 300_000); reasonOf(tried) != BehaviorFailed || evolved != nil {
-		t.Errorf("an event that costs too much: Try %v, Evolve %v", tried, evolved)
+	if o := try(strings.Repeat("x", 100), 300_000); reasonOf(o.tried) != BehaviorFailed || o.evolved != nil {
+		t.Errorf("an event that costs too much: Try %v, Evolve %v", o.tried, o.evolved)
 	}
 }
 
