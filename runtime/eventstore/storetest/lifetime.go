@@ -271,15 +271,15 @@ func (s *suite) closeUnderLoad(t *testing.T, store eventstore.Store) {
 		})
 	}
 	under.Wait()
-	store = s.reopen(t, store)
+	again := s.reopen(t, store)
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {
 		t.Error(err)
 	}
 	for i, id := range ids {
-		if head := rowOf(t, store, id).Head; head < acknowledged[i] || acknowledged[i] == 0 {
+		if head := rowOf(t, again, id).Head; head < acknowledged[i] || acknowledged[i] == 0 {
 			t.Errorf("shard %s has head %d, acknowledged was %d", id, head, acknowledged[i])
 		}
 	}
-	CheckInvariants(t, store)
+	CheckInvariants(t, again)
 }
