@@ -25,18 +25,14 @@ type test struct {
 	run  func(t *testing.T, s eventstore.Store)
 }
 
-// Run tests a kind of store. open makes an empty store for one test, which closes
-// it itself if it closes it at all: whatever must be freed after a test, open
-// leaves to t.Cleanup (where a second Close does no harm).
-func Run(t *testing.T, open func(t *testing.T) eventstore.Store, options ...Option) {
-	var s suite
-	for _, o := range options {
-		o(&s)
-	}
-	groups := []struct {
-		name  string
-		tests []test
-	}{
+// group is the rules of one part of the contract.
+type group struct {
+	name  string
+	tests []test
+}
+
+func (s *suite) groups() []group {
+	return []group{
 		{"Claim", claimTests},
 		{"Append", appendTests},
 		{"Race", raceTests},
@@ -49,11 +45,23 @@ func Run(t *testing.T, open func(t *testing.T) eventstore.Store, options ...Opti
 		{"Close", closeTests},
 		{"Restart", s.restartTests()},
 	}
-	for _, g := range groups {
-		t.Run(g.name, func(t *testing.T) {
-			for _, test := range g.tests {
-				t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
-			}
-		})
+}
+
+// Run tests a kind of store. open makes an empty store for one test, which closes
+// it itself if it closes it at all: whatever must be freed after a test, open
+// leaves to t.Cleanup (where a second Close does no harm).
+func Run(t *testing.T, open func(t *testing.T) eventstore.Store, options ...Option) {
+	var s suite
+	for _, o := range options {
+		o(&s)
+	}
+	for _, g := range s.groups() {
+		t.Run(g.name, func(t *testing.T) { g.run(t, open) })
+	}
+}
+
+func (g *group) run(t *testing.T, open func(t *testing.T) eventstore.Store) {
+	for _, test := range g.tests {
+		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
 }
