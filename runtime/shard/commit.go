@@ -46,12 +46,18 @@ type entry struct {
 	refusal      *problem.Problem // nil with count 0: empty success
 }
 
+// What a new batch has room for at once: as much as the one before it, for load
+// seldom changes from one to the next, but no more than this, for an idle shard
+// keeps it.
+const batchRoom = 128
+
 func newBatch(num int64, like *batch) *batch {
 	b := &batch{num: num}
 	if like != nil {
-		b.entries = make([]*entry, 0, len(like.entries)+1)
-		b.events = make([]eventstore.Event, 0, len(like.events)+1)
-		b.slab = make([]entry, len(like.entries)+1)
+		entries, events := min(len(like.entries)+1, batchRoom), min(len(like.events)+1, batchRoom)
+		b.entries = make([]*entry, 0, entries)
+		b.events = make([]eventstore.Event, 0, events)
+		b.slab = make([]entry, entries)
 	}
 	return b
 }

@@ -46,6 +46,7 @@ func (s *Shard) startDrain() {
 	if s.ended || s.draining {
 		return
 	}
+	s.leaving.Store(true)
 	moving := notOwner("it is moving")
 	s.box.close(moving)
 	s.draining = true

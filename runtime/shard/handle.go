@@ -33,6 +33,10 @@ func (s *Shard) handle(ctx context.Context, c Command) (Answer, error) {
 	if err := s.mine(c.Entity); err != nil {
 		return Answer{}, err
 	}
+	if c.ID == "" {
+		// Two commands without ids would be taken for one.
+		return Answer{}, problem.New(problem.Internal, "the command has no id")
+	}
 	r := s.host.requests.get(ctx, commandRequest, c)
 	r.def = s.def.Load()
 	r.parsed, r.parseErr = s.parse(r.def, &c)

@@ -75,36 +75,14 @@ func NewHost(cfg Config) *Host {
 }
 
 // Open claims a shard and serves it. A shard that this host serves already is
-// returned as it is. Errors: ErrNotOwner when another process claimed it at the
+// returned as it is; one that is about to end is opened anew when it has. Errors: ErrNotOwner when another process claimed it at the
 // same time, ErrStoreWentBack, ErrClosed, those of eventstore.Log.Claim.
 func (h *Host) Open(ctx context.Context, spec Spec) (*Shard, error) {
-	for {
-		h.mu.Lock()
-		if h.closing {
-			h.mu.Unlock()
-			return nil, ErrClosed
-		}
-		if s := h.shards[spec.ID]; s != nil {
-			h.mu.Unlock()
-			return s, nil
-		}
-		other := h.opening[spec.ID]
-		if other == nil {
-			break
-		}
-		h.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	s, opened, err := h.reserve(ctx, spec.ID)
+	if s != nil || err != nil {
+		return s, err
 	}
-	opened := make(chan struct{})
-	h.opening[spec.ID] = opened
-	h.running.Add(1)
-	h.mu.Unlock()
-
-	s, err := h.take(ctx, spec)
+	s, err = h.take(ctx, spec)
 	h.mu.Lock()
 	delete(h.opening, spec.ID)
 	if err == nil {
@@ -120,6 +98,39 @@ func (h *Host) Open(ctx context.Context, spec Spec) (*Shard, error) {
 		return nil, fmt.Errorf("open shard %s: %w", spec.ID, err)
 	}
 	return s, nil
+}
+
+// reserve gives the shard that is open, or the right to open it alone: opened is
+// to be closed then.
+func (h *Host) reserve(ctx context.Context, id eventstore.ShardID) (s *Shard, opened chan struct{}, err error) {
+	for {
+		h.mu.Lock()
+		var until <-chan struct{}
+		switch s, other := h.shards[id], h.opening[id]; {
+		case h.closing:
+			h.mu.Unlock()
+			return nil, nil, ErrClosed
+		case s != nil && !s.leaving.Load():
+			h.mu.Unlock()
+			return s, nil, nil
+		case s != nil:
+			until = s.done
+		case other != nil:
+			until = other
+		default:
+			opened = make(chan struct{})
+			h.opening[id] = opened
+			h.running.Add(1)
+			h.mu.Unlock()
+			return nil, opened, nil
+		}
+		h.mu.Unlock()
+		select {
+		case <-until:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
 }
 
 // take claims the shard and makes it, ready to run.

@@ -76,6 +76,25 @@ func TestADrainWritesWhatIsDecidedAndHandsOnTheRest(t *testing.T) {
 	})
 }
 
+func TestAShardThatIsDrainingIsOpenedAnewWhenItHasEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		g, inflight := r.stall()
+		old := r.s
+		drained := make(chan error, 1)
+		go func() { drained <- old.Drain(t.Context()) }()
+		synctest.Wait()
+		time.AfterFunc(time.Second, g.open)
+		r.open()
+		wantNone(t, <-drained)
+		wantNone(t, inflight.wait().err)
+		if r.s == old || r.s.Lease().Epoch != 2 {
+			t.Error("the ending shard was returned")
+		}
+		r.must("stalled", "Deposit", `{"amount":1}`)
+	})
+}
+
 func TestADrainSnapshotsHotEntitiesFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)

@@ -123,6 +123,7 @@ func (s *Shard) end(err error) {
 		return
 	}
 	s.ended, s.err = true, err
+	s.leaving.Store(true)
 	refusal := err
 	switch {
 	case err == nil:

@@ -62,6 +62,8 @@ type Shard struct {
 	// nanoseconds of Unix; 0 without entities.
 	lastUse  atomic.Int64
 	evicting atomic.Bool
+	// leaving: the shard drains or has ended, and takes nothing any more.
+	leaving atomic.Bool
 
 	ctx    context.Context // ends with the shard; for the I/O it starts
 	cancel context.CancelFunc
@@ -117,17 +119,28 @@ type loop struct {
 	depth   int // last told to the observer
 }
 
-// ID names the shard; Aggregate is its aggregate's name; Slots what it serves.
-func (s *Shard) ID() eventstore.ShardID      { return s.id }
-func (s *Shard) Aggregate() string           { return s.aggregate }
+// ID names the shard.
+func (s *Shard) ID() eventstore.ShardID { return s.id }
+
+// Aggregate is the name of its aggregate.
+func (s *Shard) Aggregate() string { return s.aggregate }
+
+// Slots are those whose entities it serves.
 func (s *Shard) Slots() eventstore.SlotRange { return s.slots }
-func (s *Shard) State() State                { return State(s.state.Load()) }
-func (s *Shard) Lease() eventstore.Lease     { return *s.lease.Load() }
-func (s *Shard) Definition() Definition      { return *s.def.Load() }
-func (s *Shard) now() time.Time              { return s.host.cfg.Now().UTC().Truncate(time.Microsecond) }
-func (s *Shard) limits() *Limits             { return &s.host.cfg.Limits }
-func (s *Shard) post(f func())               { s.box.post(f) }
-func (s *Shard) setState(st State)           { s.state.Store(uint32(st)) }
+
+// State is where it is in its life now.
+func (s *Shard) State() State { return State(s.state.Load()) }
+
+// Lease is the one it serves under; a settlement renews it.
+func (s *Shard) Lease() eventstore.Lease { return *s.lease.Load() }
+
+// Definition is the one in force, with its defaults filled in.
+func (s *Shard) Definition() Definition { return *s.def.Load() }
+
+func (s *Shard) now() time.Time    { return s.host.cfg.Now().UTC().Truncate(time.Microsecond) }
+func (s *Shard) limits() *Limits   { return &s.host.cfg.Limits }
+func (s *Shard) post(f func())     { s.box.post(f) }
+func (s *Shard) setState(st State) { s.state.Store(uint32(st)) }
 
 // Done is closed when the shard has stopped, for whatever reason; then Err tells
 // it: nil after a drain, ErrNotOwner, ErrStoreWentBack, ErrClosed.
