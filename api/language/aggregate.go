@@ -30,8 +30,9 @@ type Aggregate struct {
 	commands map[string]*command
 	events   map[string]*eventType
 	types    *typeSet
-	// order is the events' names as the definition lists them.
-	order []string
+	// order and commandOrder are the names as the definition lists them.
+	order        []string
+	commandOrder []string
 
 	fingerprint [32]byte
 }
@@ -120,6 +121,9 @@ func (a *Aggregate) Event(name string) (*RecordType, bool) {
 	return nil, false
 }
 
+// Commands gives the names of the commands, as the definition lists them.
+func (a *Aggregate) Commands() []string { return a.commandOrder }
+
 // Command gives the fields of a command.
 func (a *Aggregate) Command(name string) (*RecordType, bool) {
 	if c, ok := a.commands[name]; ok {
@@ -170,6 +174,7 @@ func (c *aggregateCompiler) compile(base *cel.Env) {
 			continue
 		}
 		c.out.commands[cmd.Name] = commands[i]
+		c.out.commandOrder = append(c.out.commandOrder, cmd.Name)
 	}
 	if !c.openEnvironment(base) {
 		return

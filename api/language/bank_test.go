@@ -2,6 +2,7 @@ package language
 
 import (
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,6 +84,28 @@ func TestTheContractsDefinitionsHaveNoProblems(t *testing.T) {
 	}
 	if !balances.EntityKeyed() {
 		t.Error("balances: each account has its own row, but EntityKeyed is false")
+	}
+}
+
+func TestADefinitionDescribesItself(t *testing.T) {
+	a := bank(t)
+	if a.Name() != "account" || !slices.Equal(a.Commands(), []string{"Open", "SetLimits", "Deposit", "Withdraw"}) ||
+		!slices.Equal(a.Events(), []string{"Opened", "LimitSet", "Deposited", "Withdrawn"}) {
+		t.Errorf("%s has %v and %v", a.Name(), a.Commands(), a.Events())
+	}
+	withdraw, ok := a.Command("Withdraw")
+	if !ok || !withdraw.Fields[0].Required() || withdraw.Fields[1].Required() {
+		t.Errorf("Withdraw takes %v: the amount is required, the channel has a default", withdraw)
+	}
+	set, ok := a.Event("LimitSet")
+	if !ok || set.Fields[1].Type.Kind != RecordOf || set.Fields[1].Type.Record.Fields[0].Type.Name() != "int" {
+		t.Errorf("LimitSet has %v", set)
+	}
+	if _, ok := a.Event("Gone"); ok {
+		t.Error("an event that is not declared was found")
+	}
+	if limits, ok := a.State().Field("limits"); !ok || limits.Type.Name() != "map<Limit>" || limits.Type.Elem.Record.Name != "Limit" {
+		t.Errorf("limits is %v", limits)
 	}
 }
 

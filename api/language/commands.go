@@ -53,7 +53,13 @@ func (c *aggregateCompiler) command(path string, spec *v1alpha1.Command, cmd *co
 		here := at(path+".let", i)
 		before := len(c.problems)
 		c.scopeName(here+".name", "the let", l.Name, scope)
+		misnamed := len(c.problems) > before
 		x := c.expression(here+".value", l.Value, scope, anything)
+		if misnamed {
+			// The name keeps what it meant, and its use says nothing of this let.
+			used[i] = true
+			continue
+		}
 		if x == nil || len(c.problems) > before {
 			// What uses the name would only echo this problem.
 			scope = scope.with(variable{name: l.Name, cel: anyType, used: &used[i]})

@@ -120,6 +120,10 @@ func (c *projectionCompiler) table() {
 	}
 	for i := range c.spec.Sources {
 		for j, e := range c.spec.Sources[i].Events {
+			a := c.aggregates[c.spec.Sources[i].Aggregate]
+			if a == nil || a.events[e] == nil {
+				continue // told already
+			}
 			if !ruled[eventRef{c.spec.Sources[i].Aggregate, e}] {
 				c.warn(at(at("spec.sources", i)+".events", j), "add a rule, or do not read it", "event %s is read, but no rule applies it", e)
 			}

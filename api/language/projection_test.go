@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
 )
@@ -127,6 +128,26 @@ func TestRulesAreCarriedOutInOrder(t *testing.T) {
 	}
 	if _, err := p.DecodeEvent("order", "Cancelled", []byte(`{}`)); err == nil {
 		t.Error("an event that is not wanted was decoded")
+	}
+}
+
+func TestRowsAreMadeOfColumns(t *testing.T) {
+	p, problems := project(t, articles)
+	if p == nil {
+		t.Fatal(problems)
+	}
+	if p.Name() != "articles" || len(p.Sources()) != 2 || p.Key().Name != "article" || len(p.Columns()) != 3 || !p.Columns()[0].Indexed {
+		t.Errorf("the projection describes itself as %s, %v, %v, %v", p.Name(), p.Sources(), p.Key(), p.Columns())
+	}
+	row, err := NewRecord(p.Row(), []ref.Val{types.Int(3), nil, nil})
+	if err != nil || row.String() != `{"prices":[],"sold":3}` {
+		t.Errorf("got %v, %v", row, err)
+	}
+	if _, err := NewRecord(p.Row(), []ref.Val{types.String("x"), nil, nil}); err == nil || err.Error() != "field sold: is string, needs int" {
+		t.Errorf("a column of the wrong type: %v", err)
+	}
+	if _, err := NewRecord(p.Row(), nil); err == nil {
+		t.Error("a row without columns was made")
 	}
 }
 

@@ -119,7 +119,20 @@ func reversed(data []byte) []byte {
 // chunks split and vanish.
 func TestMapIsAMap(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		want, m := map[string]int{}, &Map{elem: scalars["int"]}
+		// As large as it may be when it comes from a store, in one piece.
+		want := map[string]int{}
+		for i := range rapid.IntRange(0, 300).Draw(r, "first") {
+			want[fmt.Sprintf("k%03d", (i*7)%400)] = i
+		}
+		data, err := json.Marshal(want)
+		if err != nil {
+			r.Fatal(err)
+		}
+		first, err := ParseJSON(&Type{Kind: MapOf, Elem: scalars["int"], name: "map<int>"}, reversed(data))
+		if err != nil {
+			r.Fatal(err)
+		}
+		m := first.(*Map)
 		var older []*Map
 		var olderText []string
 		key := rapid.Custom(func(r *rapid.T) string { return fmt.Sprintf("k%03d", rapid.IntRange(0, 400).Draw(r, "key")) })

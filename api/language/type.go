@@ -81,6 +81,9 @@ type Field struct {
 	check *expression
 }
 
+// Required tells whether a command must have the field.
+func (f *Field) Required() bool { return !f.Optional && f.fallback == nil }
+
 // RecordType is the type of a record: of a named type, or of a state, a
 // command, an event or a row.
 type RecordType struct {
