@@ -77,8 +77,8 @@ const (
 
 // Definitions are the accepted definitions.
 type Definitions struct {
-	Aggregates  []AggregateDefinition
-	Projections []ProjectionDefinition
+	Aggregates  []AggregateDefinition  `json:"aggregates"`
+	Projections []ProjectionDefinition `json:"projections"`
 }
 
 // AggregateDefinition is the definition that an aggregate runs under.

@@ -47,17 +47,11 @@ func (c *call) listShards() error {
 	return c.ok(list)
 }
 
-type definitionList struct {
-	Aggregates  []AggregateDefinition  `json:"aggregates"`
-	Projections []ProjectionDefinition `json:"projections"`
-}
-
 func (c *call) listDefinitions() error {
 	if _, err := c.parameters(nil); err != nil {
 		return err
 	}
-	d := c.Catalog.Definitions()
-	list := definitionList{Aggregates: d.Aggregates, Projections: d.Projections}
+	list := c.Catalog.Definitions()
 	if list.Aggregates == nil {
 		list.Aggregates = []AggregateDefinition{}
 	}

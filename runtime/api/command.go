@@ -129,14 +129,12 @@ func (c *call) bytes() ([]byte, error) {
 		c.w.Header().Set("Connection", "close") // the body stays unread
 		return nil, tooLarge
 	}
-	// A caller who never ends its body would hold this goroutine. The deadline
-	// goes when the body has come, for it would end a wait after that; else it
-	// stays, and the connection is not used again.
-	control := http.NewResponseController(c.w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	// A caller who never ends its body would hold this goroutine. The server
+	// takes the deadline away when the body has ended, so it bounds no wait after
+	// that; else it stays, and the connection is not used again.
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, MaxBody))
 	if err == nil {
-		_ = control.SetReadDeadline(time.Time{})
 		return data, nil
 	}
 	c.w.Header().Set("Connection", "close")

@@ -124,7 +124,7 @@ func TestReadsAreNowOrAsOfAVersionOrTime(t *testing.T) {
 		{"a day is no time", "?at=2026-01-01", "", 400, problem.InvalidParameter, "at"},
 		{"a version and a time", "?version=1&at=2026-01-01T12:00:00Z", "", 400, problem.InvalidParameter, "at"},
 		{"a version and a consistency", "?version=1&consistency=strong", "", 400, problem.InvalidParameter, "consistency"},
-		{"an unknown parameter", "?versoin=1", "", 400, problem.InvalidParameter, "versoin"},
+		{"an unknown parameter", "?revision=1", "", 400, problem.InvalidParameter, "revision"},
 		{"a parameter twice", "?version=1&version=1", "", 400, problem.InvalidParameter, "version"},
 		{"a parameter of another call", "?limit=1", "", 400, problem.InvalidParameter, "limit"},
 		{"a query string that is none", "?version=%zz", "", 400, problem.InvalidParameter, ""},

@@ -317,7 +317,9 @@ func inMemory(t *testing.T, prepare func(*rig), request string) (net.Conn, func(
 		_ = ours.Close()
 		r.handler.Drain()
 		_ = server.Close()
-		<-ended
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	}
 }
 

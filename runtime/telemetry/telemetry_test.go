@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -155,7 +156,9 @@ func TestHealthAndMetricsAreServed(t *testing.T) {
 		if err := server.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
-		<-ended
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 	ask := func(path string) (int, string) {
 		response, err := client.Get("http://" + listener.Addr().String() + path)
