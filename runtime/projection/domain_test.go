@@ -1,12 +1,20 @@
 package projection_test
 
 import (
+	"flag"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Every check of a property here is a new aggregate with its tables on a real
+	// database; -rapid.checks asks for more.
+	if err := flag.Set("rapid.checks", "40"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // till is an aggregate whose events can do everything a projection reads:
 // amounts for a key of their own or of another, several at once, removal, and

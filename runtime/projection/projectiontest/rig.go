@@ -30,8 +30,7 @@ type Rig struct {
 	Store eventstore.Store
 	DB    projection.DB
 
-	aggregates map[string]*Aggregate
-	compiled   map[string]*language.Aggregate
+	compiled map[string]*language.Aggregate
 }
 
 // Aggregate is an aggregate that the test writes events of.
@@ -79,7 +78,6 @@ func (r *Rig) Aggregate(name string, shards int, spec string) *Aggregate {
 		s.lease = state.Lease
 		a.Shards = append(a.Shards, s)
 	}
-	r.aggregates[name] = a
 	return a
 }
 

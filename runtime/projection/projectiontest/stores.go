@@ -47,7 +47,7 @@ func newRig(t testing.TB, store eventstore.Store, db projection.DB) *Rig {
 			t.Errorf("close the store: %v", err)
 		}
 	})
-	return &Rig{T: t, Store: store, DB: db, aggregates: map[string]*Aggregate{}, compiled: map[string]*language.Aggregate{}}
+	return &Rig{T: t, Store: store, DB: db, compiled: map[string]*language.Aggregate{}}
 }
 
 // Logger writes to the test's own log, which is shown when it fails.
