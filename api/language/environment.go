@@ -13,6 +13,10 @@ import (
 // MaxExpression is the most characters that an expression may have.
 const MaxExpression = 4096
 
+// maxDepthOfExpression is how deep an expression may nest, a chain of operators
+// included. Checking takes more than linear time in it.
+const maxDepthOfExpression = 128
+
 // baseEnvironment has the functions of the language and no names in scope.
 // Every library is pinned: a later version of one would change what stored
 // events fold into.
@@ -27,7 +31,7 @@ var baseEnvironment = sync.OnceValues(func() (*cel.Env, error) {
 		ext.Sets(ext.SetsVersion(1)),
 		cel.DefaultUTCTimeZone(true),
 		cel.ParserExpressionSizeLimit(MaxExpression),
-		cel.ParserRecursionLimit(MaxExpression), // whatever fits in the characters may nest
+		cel.ParserRecursionLimit(maxDepthOfExpression),
 		cel.Lib(functions{}),
 		costModel(),
 		cel.EagerlyValidateDeclarations(true),

@@ -18,6 +18,8 @@ var (
 	badSyntax   = regexp.MustCompile(`^Syntax error: `)
 	wordOfCEL   = regexp.MustCompile(`reserved identifier: (\w+)`)
 	internal    = regexp.MustCompile(`\((state|row|meta|command|event)( \w+)?\)`)
+	listOf      = regexp.MustCompile(`list\(([^()]+)\)`)
+	mapOf       = regexp.MustCompile(`map\(string, ([^()]+)\)`)
 	celWrappers = strings.NewReplacer(
 		"google.protobuf.Timestamp", "timestamp", "google.protobuf.Duration", "duration", " (in container '')", "")
 )
@@ -32,6 +34,10 @@ func (c *compiler) parseProblems(path, text string, issues *cel.Issues) {
 		message := badSyntax.ReplaceAllString(e.Message, "")
 		if m := wordOfCEL.FindStringSubmatch(message); m != nil {
 			message, fix = m[1]+" is a word that CEL reserves", "choose another name"
+		}
+		if strings.Contains(message, "recursion") {
+			c.error(path, "give parts of it names with let", "the expression nests deeper than %d levels", maxDepthOfExpression)
+			return
 		}
 		c.error(path, fix, "is no expression: %s%s", message, place(text, e.Location.Line(), e.Location.Column()))
 	}
@@ -133,10 +139,20 @@ func (c *compiler) fieldsBehind(id int64, parsed *ast.AST, scope names) []string
 
 // operatorName gives _+_ as +.
 func operatorName(name string) string {
+	switch name {
+	case "_[_]":
+		return "[]"
+	case "_?_:_":
+		return "?:"
+	}
 	return strings.Trim(name, "_@")
 }
 
 // plainTypes writes the names of types that only the checker knows as words.
 func plainTypes(s string) string {
-	return internal.ReplaceAllString(celWrappers.Replace(s), "$1")
+	s = internal.ReplaceAllString(celWrappers.Replace(s), "$1")
+	for range maxNesting {
+		s = listOf.ReplaceAllString(mapOf.ReplaceAllString(s, "map<$1>"), "list<$1>")
+	}
+	return s
 }

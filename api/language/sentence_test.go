@@ -112,10 +112,11 @@ func TestSentences(t *testing.T) {
 	}{
 		{
 			sentence: "Expressions are CEL in strings of 1 to 4,096 characters",
-			accepted: [][]string{emit(`  - {event: Done, set: {num: "1"}}`), emit(`  - {event: Done, set: {num: "` + strings.Repeat("1 + ", 1000) + `1"}}`)},
+			accepted: [][]string{emit(`  - {event: Done, set: {num: "1"}}`), emit(`  - {event: Done, set: {num: "` + strings.Repeat("1 + ", 100) + `1"}}`), emit(`  - {event: Done, set: {num: "size('` + strings.Repeat("é", 4088) + `')"}}`)},
 			refused: []refused{
 				{emit(`  - {event: Done, set: {num: ""}}`), "spec.commands[0].emit[0].set.num", "the expression is empty"},
 				{emit(`  - {event: Done, set: {num: "` + strings.Repeat("1 + ", 1024) + `1"}}`), "spec.commands[0].emit[0].set.num", "the expression has 4097 characters, at most 4096 are allowed"},
+				{emit(`  - {event: Done, set: {num: "` + strings.Repeat("(", 300) + "1" + strings.Repeat(")", 300) + `"}}`), "spec.commands[0].emit[0].set.num", "nests deeper than 128 levels"},
 				{emit(`  - {event: Done, set: {num: "1 +"}}`), "spec.commands[0].emit[0].set.num", "is no expression"},
 			},
 		},
@@ -293,7 +294,7 @@ func TestSentences(t *testing.T) {
 				{[]string{`limit: "state.limit"`, `limit: "Limit{single: 'a'}"`}, "spec.events[0].apply.limit", "'single'"},
 				{[]string{`limit: "state.limit"`, `limit: "Limit{sngle: 1}"`}, "spec.events[0].apply.limit", "there is no field sngle; did you mean single?"},
 				{[]string{`limit: "state.limit"`, `limit: "Limt{single: 1}"`}, "spec.events[0].apply.limit", "Limt is not known here; did you mean Limit?"},
-				{[]string{`limits: "state.limits"`, `limits: "state.limits.with('a', 1)"`}, "spec.events[0].apply.limits", "with cannot be applied to map(string, Limit).(string, int)"},
+				{[]string{`limits: "state.limits"`, `limits: "state.limits.with('a', 1)"`}, "spec.events[0].apply.limits", "with cannot be applied to map<Limit>.(string, int)"},
 				{[]string{`m: "state.m"`, `m: "{1: 2}"`}, "spec.events[0].apply.m", "is map(int, int), needs map<int>"},
 			},
 		},
