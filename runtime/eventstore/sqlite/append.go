@@ -125,9 +125,9 @@ func (s *Store) append(tx *sql.Tx, e entry) (eventstore.AppendStatus, error) {
 		return 0, err
 	}
 	if len(b.Outcomes) > 0 {
-		put := tx.Stmt(s.statements.putOutcome)
+		put := on(tx, s.statements.putOutcome)
 		for _, o := range b.Outcomes {
-			if _, err := put.Exec(b.Lease.Shard.Aggregate, o.Entity, o.CommandID, o.RequestHash[:], o.Version, notNil(o.Answer), o.Time.UnixMicro()); err != nil {
+			if _, err := put.exec(b.Lease.Shard.Aggregate, o.Entity, o.CommandID, o.RequestHash[:], o.Version, notNil(o.Answer), o.Time.UnixMicro()); err != nil {
 				return 0, err
 			}
 		}
@@ -140,11 +140,11 @@ func (s *Store) fence(tx *sql.Tx, b *eventstore.Batch) (bool, error) {
 	match := append(leaseValues(b.Lease), b.Head, b.HeadHash[:])
 	if len(b.Events) == 0 {
 		var n int
-		err := tx.Stmt(s.statements.proveHead).QueryRow(match...).Scan(&n)
+		err := on(tx, s.statements.proveHead).row(match...).Scan(&n)
 		return n > 0, err
 	}
 	last := &b.Events[len(b.Events)-1]
-	return changed(tx.Stmt(s.statements.moveHead).Exec(append([]any{last.Seq, last.Hash[:], last.RecordedAt.UnixMicro()}, match...)...))
+	return changed(on(tx, s.statements.moveHead).exec(append([]any{last.Seq, last.Hash[:], last.RecordedAt.UnixMicro()}, match...)...))
 }
 
 // insert writes the events with as few statements as their sizes allow.
@@ -155,13 +155,13 @@ func (s *Store) insert(tx *sql.Tx, e entry) error {
 		if len(events) < size {
 			continue
 		}
-		insert := tx.Stmt(s.statements.insertEvents[i])
+		insert := on(tx, s.statements.insertEvents[i])
 		for len(events) >= size {
 			values = values[:0]
 			for j := range size {
 				values = eventValues(values, &events[j], data[j])
 			}
-			if _, err := insert.Exec(values...); err != nil {
+			if _, err := insert.exec(values...); err != nil {
 				return err
 			}
 			events, data = events[size:], data[size:]

@@ -14,7 +14,7 @@ import (
 func (s *Store) Claim(ctx context.Context, r eventstore.ClaimRequest) (eventstore.ShardState, error) {
 	var row eventstore.ShardState
 	err := s.write(ctx, func(tx *sql.Tx) (err error) {
-		row, err = scanShard(tx.Stmt(s.statements.claim).QueryRow(r.Token[:], string(r.Owner), r.Address,
+		row, err = scanShard(on(tx, s.statements.claim).row(r.Token[:], string(r.Owner), r.Address,
 			r.Shard.Aggregate, r.Shard.Number, r.Expected))
 		if errors.Is(err, sql.ErrNoRows) {
 			return whyNot(tx, r)
@@ -45,7 +45,7 @@ func whyNot(tx *sql.Tx, r eventstore.ClaimRequest) error {
 // Release implements eventstore.Log.
 func (s *Store) Release(ctx context.Context, l eventstore.Lease) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		ok, err := changed(tx.Stmt(s.statements.release).Exec(leaseValues(l)...))
+		ok, err := changed(on(tx, s.statements.release).exec(leaseValues(l)...))
 		if err == nil && !ok {
 			return reject("%w", eventstore.ErrRefused)
 		}

@@ -77,8 +77,8 @@ func TestAnAbandonedAppendGoesOnAndCloseWaitsForIt(t *testing.T) {
 	closed := make(chan error)
 	go func() { closed <- s.Close() }()
 	select {
-	case <-closed:
-		t.Fatal("closed while a transaction was going on")
+	case err := <-closed:
+		t.Fatalf("closed while a transaction was going on (%v)", err)
 	case <-time.After(50 * time.Millisecond): // long enough for a Close that does not wait
 	}
 	close(release)

@@ -14,9 +14,9 @@ func (s *Store) SaveSnapshots(ctx context.Context, snapshots []eventstore.Snapsh
 		return nil
 	}
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		put := tx.Stmt(s.statements.putSnapshot)
+		put := on(tx, s.statements.putSnapshot)
 		for _, n := range snapshots {
-			if _, err := put.Exec(n.Aggregate, n.Entity, n.Version, n.Seq, n.Hash[:], n.Time.UnixMicro(),
+			if _, err := put.exec(n.Aggregate, n.Entity, n.Version, n.Seq, n.Hash[:], n.Time.UnixMicro(),
 				notNil(n.State), notNil(n.Window), n.Behavior[:]); err != nil {
 				return err
 			}
@@ -35,9 +35,9 @@ func (s *Store) DeleteOutcomes(ctx context.Context, aggregate eventstore.Aggrega
 		return nil
 	}
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		drop := tx.Stmt(s.statements.deleteOutcome)
+		drop := on(tx, s.statements.deleteOutcome)
 		for _, o := range outcomes {
-			if _, err := drop.Exec(aggregate, o.Entity, o.CommandID, o.Time.UnixMicro()); err != nil {
+			if _, err := drop.exec(aggregate, o.Entity, o.CommandID, o.Time.UnixMicro()); err != nil {
 				return err
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ErrInUse: another process has the folder.
+// ErrInUse says that another process has the folder.
 var ErrInUse = errors.New("the data folder is in use")
 
 // Options are the settings of a Store.
