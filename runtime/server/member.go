@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -14,6 +15,8 @@ const (
 	// are taken from it.
 	heartbeatEvery   = time.Second
 	heartbeatTimeout = 5 * time.Second
+	// onlyStore is the label of the store that takes the place of all.
+	onlyStore = "default"
 	// ageEvery is how often the age of the oldest transaction is read.
 	ageEvery = 5 * time.Second
 )
@@ -42,7 +45,7 @@ func (w *workload) watchAge(age func(context.Context) (time.Duration, error), me
 		oldest, err := age(ctx)
 		switch {
 		case err == nil:
-			metrics.OldestTransaction(w.name, oldest)
+			metrics.OldestTransaction(cmp.Or(w.name, onlyStore), oldest)
 		case w.tend.Err() == nil:
 			w.log.Warn("the age of the oldest transaction cannot be read", "error", err)
 		}

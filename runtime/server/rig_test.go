@@ -53,11 +53,8 @@ func load(t *testing.T, paths ...string) *definition.Set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range problems {
-		t.Errorf("in the manifests: %s", p)
-	}
-	if t.Failed() {
-		t.FailNow()
+	if definition.HasErrors(problems) {
+		t.Fatalf("in the manifests: %v", problems)
 	}
 	return set
 }

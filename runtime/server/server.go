@@ -26,6 +26,10 @@ import (
 // shorter than what Kubernetes waits before it kills.
 const stopTimeout = 20 * time.Second
 
+// callsTimeout is the part of it that calls under way get; the rest is for
+// shards to be drained and released, so that their next owner need not wait.
+const callsTimeout = 12 * time.Second
+
 // Server is a running data plane.
 type Server struct {
 	cfg     Config
@@ -238,6 +242,21 @@ func (s *Server) find(name string) (*workload, *aggregate, error) {
 	return nil, nil, problem.New(problem.UnknownName, "there is no aggregate %q here", name)
 }
 
+// endCalls refuses new calls and waits for those under way, for at most
+// callsTimeout; then they are cut off.
+func (s *Server) endCalls(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callsTimeout)
+	defer cancel()
+	s.handler.Drain()
+	if left := s.calls.wait(ctx); left > 0 {
+		return errors.Join(fmt.Errorf("%d calls did not end in %s and were cut off", left, callsTimeout), s.http.Close())
+	}
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("some connections did not become idle: %w", err), s.http.Close())
+	}
+	return nil
+}
+
 // Stop ends everything in good order, and what does not end in time without.
 // Calling it again does nothing.
 func (s *Server) Stop() error {
@@ -246,11 +265,7 @@ func (s *Server) Stop() error {
 	s.ready.Store(false)
 	var errs []error
 	if s.http != nil {
-		s.handler.Drain()
-		s.calls.wait(ctx)
-		if err := s.http.Shutdown(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("some calls did not end: %w", err), s.http.Close())
-		}
+		errs = append(errs, s.endCalls(ctx))
 	} else if s.listener != nil {
 		errs = append(errs, s.listener.Close())
 	}

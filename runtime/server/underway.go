@@ -48,8 +48,8 @@ func (u *underway) end() {
 }
 
 // wait counts no further calls, and returns when those counted have ended, or
-// ctx has.
-func (u *underway) wait(ctx context.Context) {
+// ctx has; then it tells how many are left.
+func (u *underway) wait(ctx context.Context) (left int) {
 	u.mu.Lock()
 	if !u.closed {
 		u.closed = true
@@ -62,4 +62,7 @@ func (u *underway) wait(ctx context.Context) {
 	case <-u.ended:
 	case <-ctx.Done():
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.calls
 }
