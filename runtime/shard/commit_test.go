@@ -259,6 +259,23 @@ func TestAnEventThatCannotBeHashedFailsItsCommandAlone(t *testing.T) {
 	})
 }
 
+func TestTwoSuchCommandsDoNotDropEachOtherForEver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.must("a", "Open", "")
+		g, _ := r.stall()
+		var calls []call
+		for range 3 {
+			calls = append(calls, r.start(t.Context(), r.command("a", "Unlinkable", "")))
+		}
+		synctest.Wait()
+		g.open()
+		for _, c := range calls {
+			wantReason(t, c.wait().err, problem.BehaviorFailed)
+		}
+	})
+}
+
 func TestAConflictMakesTheShardLoadEverythingAnew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)

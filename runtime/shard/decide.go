@@ -49,7 +49,11 @@ func (s *Shard) decideNext(e *entity) {
 	if at.Before(e.spec.time) {
 		at = e.spec.time
 	}
-	if p := r.cmd.Expect.refusal(e.spec.version); p != nil {
+	p := r.verdict
+	if p == nil {
+		p = r.cmd.Expect.refusal(e.spec.version)
+	}
+	if p != nil {
 		s.remember(e, r, at, p)
 		return
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/leftfold/leftfold/runtime/behavior"
 	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
 )
 
 // The mailbox is the only way into a shard's goroutine. Requests are bounded in
@@ -53,6 +54,8 @@ type request struct {
 	// orders the decided requests of a shard. Both belong to its goroutine.
 	need int64
 	ord  int64
+	// verdict is the answer to a command that ran and could not be stored.
+	verdict *problem.Problem
 
 	state atomic.Int32
 	reply reply

@@ -188,7 +188,7 @@ func (m *model) client(n int) {
 
 func (m *model) draw() (string, []byte) {
 	body := fmt.Appendf(nil, `{"amount":%d}`, 1+m.pick(9))
-	switch m.pick(12) {
+	switch m.pick(13) {
 	case 0, 1:
 		return "Open", nil
 	case 2, 3, 4:
@@ -199,6 +199,8 @@ func (m *model) draw() (string, []byte) {
 		return "Touch", nil
 	case 7:
 		return "Overflow", nil
+	case 8:
+		return "Unlinkable", nil
 	}
 	return "Deposit", body
 }

@@ -3,6 +3,7 @@ package shard
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/leftfold/leftfold/runtime/problem"
@@ -88,26 +89,24 @@ func (s *Shard) isolate(b *batch, cause error) {
 }
 
 // failEntry fails one command of the batch in flight, whose data the store
-// cannot hold; everything else is decided again.
+// cannot hold. All are decided again, this one with the verdict that it has
+// earned: were it to run again beside another such command, the two could drop
+// each other for ever.
 func (s *Shard) failEntry(bad *entry) {
 	if s.single > 0 {
 		s.single--
 	}
 	p := problem.New(problem.BehaviorFailed, "the store cannot hold what the command would write")
 	inflight, later := s.dropSpeculation()
-	var again []*request
-	for _, r := range append(inflight, later...) {
-		if r != bad.request {
-			again = append(again, r)
-		}
+	again := append(inflight, later...)
+	if bad.count > 0 {
+		bad.request.verdict = p
+	} else {
+		// Not even its outcome can be held: it is answered, and not remembered.
+		again = slices.DeleteFunc(again, func(r *request) bool { return r == bad.request })
+		s.answer(bad.request, reply{err: p})
 	}
 	s.decideAgain(again)
-	if bad.count == 0 {
-		// Not even its outcome can be held: it is answered, and not remembered.
-		s.answer(bad.request, reply{err: p})
-		return
-	}
-	s.remember(bad.entity, bad.request, bad.at, p)
 }
 
 // lose ends the shard: another process owns it.
