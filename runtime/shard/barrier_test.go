@@ -147,17 +147,20 @@ func TestOnlyAnAppendSentAfterTheRequestCounts(t *testing.T) {
 				return out
 			}
 		})
-		slow := r.start(t.Context(), r.command("b", "Deposit", `{"amount":1}`))
+		deposit := r.command("b", "Deposit", `{"amount":1}`)
+		slow := r.start(t.Context(), deposit)
 		<-g.arrived
 		b := r.another()
 		b.must("a", "Deposit", `{"amount":5}`)
 		c := r.command("a", "Withdraw", `{"amount":5}`)
 		c.Keyed = false
 		late := r.start(t.Context(), c)
+		joined := r.start(t.Context(), deposit)
 		synctest.Wait()
 		g.open()
 		wantNone(t, slow.wait().err)
 		wantNotOwner(t, late.wait().err)
+		wantNotOwner(t, joined.wait().err)
 	})
 }
 

@@ -264,8 +264,8 @@ func TestAShardHoldsUntilItsDefinitionHasCaughtUp(t *testing.T) {
 			t.Errorf("state %s", got)
 		}
 		held := r.start(t.Context(), r.command("a", "Open", ""))
-		read := r.startRead(t.Context(), "a")
-		time.Sleep(time.Minute)
+		read := r.startRead(t.Context(), "b")
+		time.Sleep(10 * time.Minute) // longer than an idle entity stays
 		if held.finished() || read.finished() {
 			t.Fatal("it served under an old definition")
 		}
