@@ -90,7 +90,7 @@ func writeMeasured(w io.Writer, m measured) error {
 
 func (b *bench) run(ctx context.Context, fields []string) (measured, error) {
 	if b.entities < 1 || b.connections < 1 || b.duration <= 0 {
-		return measured{}, errors.New("--entities, --connections and --duration must be positive")
+		return measured{}, wrongUse("--entities, --connections and --duration must be positive")
 	}
 	client := b.client()
 	body, err := client.body(ctx, b.aggregate, b.command, fields)

@@ -59,7 +59,7 @@ func (d *dev) run(cmd *cobra.Command) error {
 	defer cancel()
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(d.logLevel)); err != nil {
-		return fmt.Errorf("--log-level: %w", err)
+		return wrongUse("--log-level: %w", err)
 	}
 	logger := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 	watcher, err := server.NewWatcher(d.files)

@@ -40,7 +40,7 @@ interrupted; without --after, from now on.`,
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			switch {
 			case follow && len(args) == 2:
-				return errors.New("--follow is for a whole aggregate: leave the entity out")
+				return wrongUse("--follow is for a whole aggregate: leave the entity out")
 			case follow:
 				return c.follow(cmd.Context(), cmd.OutOrStdout(), args[0], after)
 			case len(args) == 2:

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 )
@@ -15,36 +14,45 @@ func (c *client) body(ctx context.Context, aggregate, command string, fields []s
 	if len(fields) == 0 {
 		return []byte("{}"), nil
 	}
+	texts := make(map[string]string, len(fields))
+	for _, f := range fields {
+		name, text, ok := strings.Cut(f, "=")
+		if !ok {
+			return nil, wrongUse("%q: write field=value", f)
+		}
+		if _, twice := texts[name]; twice {
+			return nil, wrongUse("%q is given twice", name)
+		}
+		texts[name] = text
+	}
 	types, err := c.fieldTypes(ctx, aggregate, command)
 	if err != nil {
 		return nil, err
 	}
 	values := make(map[string]json.RawMessage, len(fields))
-	for _, f := range fields {
-		name, text, ok := strings.Cut(f, "=")
-		if !ok {
-			return nil, fmt.Errorf("%q: write field=value", f)
-		}
-		if _, twice := values[name]; twice {
-			return nil, fmt.Errorf("%q is given twice", name)
-		}
-		switch types[name] {
-		case "string", "bytes", "timestamp", "duration":
-		default:
-			if json.Valid([]byte(text)) {
-				values[name] = json.RawMessage(text)
-				continue
-			}
-		}
-		var quoted bytes.Buffer
-		encoder := json.NewEncoder(&quoted)
-		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(text); err != nil {
+	for name, text := range texts {
+		if values[name], err = value(types[name], text); err != nil {
 			return nil, err
 		}
-		values[name] = quoted.Bytes()
 	}
 	return json.Marshal(values)
+}
+
+// value is a word as JSON: as it stands where the type is one of JSON's and the
+// word is JSON, else as text.
+func value(declared, text string) (json.RawMessage, error) {
+	switch declared {
+	case "string", "bytes", "timestamp", "duration":
+	default:
+		if json.Valid([]byte(text)) {
+			return json.RawMessage(text), nil
+		}
+	}
+	var quoted bytes.Buffer
+	encoder := json.NewEncoder(&quoted)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(text)
+	return quoted.Bytes(), err
 }
 
 // fieldTypes gives the declared types of a command's fields. A command that the

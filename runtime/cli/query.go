@@ -33,7 +33,7 @@ func newQuery() *cobra.Command {
 			for _, where := range args[1:] {
 				m := condition.FindStringSubmatch(where)
 				if m == nil {
-					return fmt.Errorf("%q is no condition: write column=value, or with !=, <, <=, >, >=", where)
+					return wrongUse("%q is no condition: write column=value, or with !=, <, <=, >, >=", where)
 				}
 				query.Set(m[1]+"["+operators[m[2]]+"]", m[3])
 			}

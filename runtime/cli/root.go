@@ -56,15 +56,21 @@ type refusedError struct{ error }
 
 func (e *refusedError) Unwrap() error { return e.error }
 
+// usageError is wrong use that only the action itself can see.
+type usageError struct{ error }
+
+func wrongUse(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
 func refused(err error) error {
-	if err == nil || errors.Is(err, errSilent) {
+	var usage *usageError
+	if err == nil || errors.Is(err, errSilent) || errors.As(err, &usage) {
 		return err
 	}
 	return &refusedError{err}
 }
 
 // running wraps a command's action, whose errors are refusals, while cobra's own
-// errors are wrong use.
+// errors, and a usageError, are wrong use.
 func running(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error { return refused(f(cmd, args)) }
 }

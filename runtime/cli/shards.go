@@ -75,11 +75,14 @@ func newProjection() *cobra.Command {
 			Short: short,
 			Args:  cobra.ExactArgs(1),
 			RunE: running(func(cmd *cobra.Command, args []string) error {
-				if _, err := c.client().do(cmd.Context(), http.MethodPost, projectionAction(args[0], action), nil, nil, []byte("{}"), nil); err != nil {
+				var answer json.RawMessage
+				if _, err := c.client().do(cmd.Context(), http.MethodPost, projectionAction(args[0], action), nil, nil, []byte("{}"), &answer); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s accepted\n", args[0], action)
-				return err
+				return c.print(cmd.OutOrStdout(), answer, func(w io.Writer) error {
+					_, err := fmt.Fprintf(w, "%s: %s accepted\n", args[0], action)
+					return err
+				})
 			}),
 		}
 		c.flags(cmd)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"sort"
 	"time"
 
@@ -112,10 +114,15 @@ func (c *client) verify(ctx context.Context) ([]verified, error) {
 	results := make([]verified, 0, len(names))
 	for _, name := range names {
 		w := newWalk(name, byAggregate[name])
-		if err := c.pages(ctx, name, "", w.page); err != nil {
+		var failure *problemError
+		switch err := c.pages(ctx, name, "", w.page); {
+		case err == nil:
+			w.heads()
+		case errors.As(err, &failure) && failure.Status == http.StatusInternalServerError:
+			w.fail("the stream cannot be read to its end: %s", failure.Detail)
+		default:
 			return nil, err
 		}
-		w.heads()
 		results = append(results, w.result)
 	}
 	return results, nil

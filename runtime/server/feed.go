@@ -2,11 +2,11 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"time"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
 )
 
 // remotePoll is how often a waiting stream looks at shards that another process
@@ -53,7 +53,8 @@ func (f feed) Page(ctx context.Context, aggregate string, after eventstore.Posit
 				return nil, after, err
 			}
 			if len(some) == 0 {
-				return nil, after, fmt.Errorf("shard %s ends at %d, before its head", id, reached.Get(id))
+				w.log.Error("the store has lost events: run leftfold verify", "aggregate", aggregate, "shard", id.Number, "last", reached.Get(id))
+				return nil, after, problem.New(problem.Internal, "shard %d has no event after seq %d, though its head is higher: the store has lost events", id.Number, reached.Get(id))
 			}
 			events = append(events, some...)
 			reached.Set(id, some[len(some)-1].Seq)

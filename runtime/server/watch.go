@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -36,7 +37,7 @@ func NewWatcher(paths []string) (*Watcher, error) {
 			path = filepath.Dir(path)
 		}
 		if err := watcher.Add(path); err != nil {
-			return nil, errors.Join(err, watcher.Close())
+			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), watcher.Close())
 		}
 	}
 	return &Watcher{paths: paths, watcher: watcher}, nil
