@@ -28,6 +28,17 @@ func eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
+// receive waits for a value.
+func receive[T any](t testing.TB, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(patience):
+		t.Fatal("never came back")
+	}
+	return value
+}
+
 // session is a plain connection of the given URL that sees the store's schema.
 func session(t testing.TB, url string, s *postgres.Store) *pgx.Conn {
 	t.Helper()
@@ -81,7 +92,7 @@ func TestAnAppendWhoseContextEndsRunsOnAndIsNotCancelled(t *testing.T) {
 	watcher := session(t, pgtest.URL(t), s)
 	eventually(t, "the append waits for the row", func() bool { return waiting(t, watcher, "Lock") == 1 })
 	cancel()
-	if r := <-results; r.Status != eventstore.Unknown || !errors.Is(r.Err, context.Canceled) {
+	if r := receive(t, results); r.Status != eventstore.Unknown || !errors.Is(r.Err, context.Canceled) {
 		t.Fatalf("abandoned append: status %d, %v; want Unknown, context canceled", r.Status, r.Err)
 	}
 	exec(t, holder, "COMMIT")
@@ -103,7 +114,7 @@ func TestABrokenSocketSendsNoCancelRequestForAnAppend(t *testing.T) {
 	watcher := session(t, pgtest.URL(t), s)
 	eventually(t, "the append waits for the row", func() bool { return waiting(t, watcher, "Lock") == 1 })
 	p.cut()
-	if r := <-results; r.Status != eventstore.Unknown {
+	if r := receive(t, results); r.Status != eventstore.Unknown {
 		t.Fatalf("append on a cut connection: status %d, %v; want Unknown", r.Status, r.Err)
 	}
 	exec(t, holder, "COMMIT")
@@ -143,7 +154,7 @@ func TestAbandonedAppendsDoNotStarveTheOthers(t *testing.T) {
 		go func() { results <- s.Append(ctx, []eventstore.Batch{b})[0] }()
 		eventually(t, "the append waits for the row", func() bool { return waiting(t, watcher, "Lock") >= min(i+1, 2) })
 		cancel()
-		if r := <-results; r.Status != eventstore.Unknown && r.Status != eventstore.NotAttempted {
+		if r := receive(t, results); r.Status != eventstore.Unknown && r.Status != eventstore.NotAttempted {
 			t.Fatalf("append %d: status %d, %v; want Unknown or NotAttempted", i, r.Status, r.Err)
 		}
 		free.mustAppend(s, free.batch("berta", `{}`, 1))

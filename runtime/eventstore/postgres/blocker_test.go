@@ -17,12 +17,14 @@ func TestAClaimEndsAHalfSentAppendThatHoldsTheShard(t *testing.T) {
 	results := make(chan eventstore.AppendResult, 1)
 	b := o.batch("anna", `{}`, 1)
 	go func() { results <- one(t, s, b) }()
-	<-p.frozen
+	receive(t, p.frozen)
+	watcher := session(t, pgtest.URL(t), s)
+	eventually(t, "the server waits for the append's end", func() bool { return waiting(t, watcher, "Client") == 1 })
 
 	begun := time.Now()
 	next := claim(t, rival, o.lease.Shard, o.lease.Epoch)
 	t.Logf("the claim took %v", time.Since(begun))
-	if r := <-results; r.Status != eventstore.Unknown {
+	if r := receive(t, results); r.Status != eventstore.Unknown {
 		t.Errorf("the half-sent append: status %d, %v; want Unknown", r.Status, r.Err)
 	}
 	if next.head != 0 || len(log(t, rival, o.lease.Shard)) != 0 {
@@ -52,7 +54,7 @@ func TestAClaimEndsASessionOfOurRoleThatIsIdleInATransactionEvenBehindOthers(t *
 	if err != nil {
 		t.Fatalf("claim behind an idle session: %v", err)
 	}
-	switch r := <-results; {
+	switch r := receive(t, results); {
 	case r.Status == eventstore.Appended && state.Head == 1:
 	case r.Status == eventstore.Refused && state.Head == 0:
 	default:
@@ -75,7 +77,7 @@ func TestAClaimWaitsForASessionThatIsAtWork(t *testing.T) {
 	watcher := session(t, pgtest.URL(t), s)
 	eventually(t, "the session works", func() bool { return waiting(t, watcher, "Timeout") == 1 })
 	claim(t, s, id, 0)
-	if err := <-done; err != nil {
+	if err := receive(t, done); err != nil {
 		t.Errorf("the working session was disturbed: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -40,6 +41,9 @@ func open(t testing.TB, change ...func(*postgres.Options)) *postgres.Store {
 
 func reopen(t testing.TB, o postgres.Options) *postgres.Store {
 	t.Helper()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	s, err := postgres.Open(context.Background(), o)
 	if err != nil {
 		t.Fatalf("open: %v", err)

@@ -52,7 +52,7 @@ func TestAnAppendThatCommittedWithAWarningIsUnknown(t *testing.T) {
 				err := admin.QueryRow(t.Context(), "SELECT coalesce(bool_or("+end+"(pid)), false) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").Scan(&waits)
 				return err == nil && waits
 			})
-			r := <-results
+			r := receive(t, results)
 			if r.Status != eventstore.Unknown {
 				t.Fatalf("append: status %d, %v; want Unknown", r.Status, r.Err)
 			}
@@ -82,10 +82,10 @@ func TestAClaimWaitsForAnAppendThatWaitsForItsStandby(t *testing.T) {
 	eventually(t, "the claim waits for the append", func() bool { return waiting(t, admin, "Lock") == 1 })
 	exec(t, admin, "ALTER SYSTEM RESET synchronous_standby_names")
 	exec(t, admin, "SELECT pg_reload_conf()")
-	if r := <-results; r.Status != eventstore.Appended {
+	if r := receive(t, results); r.Status != eventstore.Appended {
 		t.Errorf("append: status %d, %v; want Appended", r.Status, r.Err)
 	}
-	if err := <-claimed; err != nil {
+	if err := receive(t, claimed); err != nil {
 		t.Errorf("claim: %v", err)
 	}
 }

@@ -33,6 +33,14 @@ func (s *Store) inspect(ctx context.Context) error {
 	if f.major > newestServer {
 		s.log.Warn("the PostgreSQL server is newer than any this release was tested with", "version", f.major, "newest", newestServer)
 	}
+	allowed, err := s.ServerConnections(ctx)
+	if err != nil {
+		return err
+	}
+	if n := s.Connections(); n > allowed {
+		s.log.Warn("the PostgreSQL server allows fewer connections than this process may use: raise max_connections or lower the pools' sizes",
+			"allowed", allowed, "used", n)
+	}
 	if !f.pooled {
 		return nil
 	}

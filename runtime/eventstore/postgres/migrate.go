@@ -60,9 +60,8 @@ func (s *Store) migrate(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("bring schema %q up to date: %w", s.options.Schema, err)
 	}
-	for _, r := range results {
-		s.log.Info("migrated the event store's schema", "schema", s.options.Schema,
-			"version", r.Source.Version, "duration", r.Duration)
+	if n := len(results); n > 0 {
+		s.log.Info("brought the event store's schema up to date", "schema", s.options.Schema, "from", current, "to", results[n-1].Source.Version)
 	}
 	return nil
 }

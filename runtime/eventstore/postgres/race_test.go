@@ -42,6 +42,7 @@ func TestAppendsToOverlappingShardsNeverDeadlock(t *testing.T) {
 					case eventstore.Refused: // another writer was first
 					default:
 						t.Errorf("writer %d, shard %s: status %d, %v", w, batches[i].Lease.Shard, r.Status, r.Err)
+						return
 					}
 				}
 			}
@@ -95,7 +96,7 @@ func TestAnAppendThatWaitedForAChangeThatLeavesItsLeaseAloneIsAppended(t *testin
 	watcher := session(t, pgtest.URL(t), s)
 	eventually(t, "the append waits for the row", func() bool { return waiting(t, watcher, "Lock") == 1 })
 	exec(t, other, "COMMIT")
-	if r := <-results; r.Status != eventstore.Appended {
+	if r := receive(t, results); r.Status != eventstore.Appended {
 		t.Fatalf("append: status %d, %v; want Appended", r.Status, r.Err)
 	}
 	if n := len(log(t, s, o.lease.Shard)); n != 2 {
@@ -117,7 +118,7 @@ func TestAnAppendThatWaitedForAClaimIsRefusedAndWritesNothing(t *testing.T) {
 	watcher := session(t, pgtest.URL(t), s)
 	eventually(t, "the append waits for the row", func() bool { return waiting(t, watcher, "Lock") == 1 })
 	exec(t, other, "COMMIT")
-	r := <-results
+	r := receive(t, results)
 	if r[0].Status != eventstore.Refused || r[1].Status != eventstore.Appended {
 		t.Fatalf("statuses %d and %d; want Refused and Appended", r[0].Status, r[1].Status)
 	}
