@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/leftfold/leftfold/runtime/definition"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/server"
@@ -21,6 +23,8 @@ import (
 // The tests of this package hold the whole data plane to the contract: real
 // manifests, real stores, a real listener. What a layer does by itself is tested
 // beside it.
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait for something that must come.
 const patience = 20 * time.Second

@@ -242,12 +242,11 @@ func (s *Server) find(name string) (*workload, *aggregate, error) {
 	return nil, nil, problem.New(problem.UnknownName, "there is no aggregate %q here", name)
 }
 
-// endCalls refuses new calls and waits for those under way, for at most
-// callsTimeout; then they are cut off.
+// endCalls waits for the calls under way, for at most callsTimeout; then they
+// are cut off.
 func (s *Server) endCalls(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callsTimeout)
 	defer cancel()
-	s.handler.Drain()
 	if left := s.calls.wait(ctx); left > 0 {
 		return errors.Join(fmt.Errorf("%d calls did not end in %s and were cut off", left, callsTimeout), s.http.Close())
 	}
@@ -262,6 +261,9 @@ func (s *Server) endCalls(ctx context.Context) error {
 func (s *Server) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
+	if s.handler != nil {
+		s.handler.Drain() // before being unready shows: who sees that is refused
+	}
 	s.ready.Store(false)
 	var errs []error
 	if s.http != nil {

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 )
 
 // record makes one row in records.
@@ -185,7 +184,11 @@ func TestARebuildNeverLeavesAMomentWithoutRows(t *testing.T) {
 			if a := r.do(t, post("/v1/projections/counts:rebuild", `{}`)); a.status != 202 {
 				t.Errorf("rebuild: %d %s", a.status, a.text)
 			}
-			<-time.After(200 * time.Millisecond) // time for the switch, which shows in no answer
+			for range 100 { // the switch comes meanwhile
+				if a := r.ok(t, get("/v1/projections/counts/e-1")); a.at("row", "count") != "1" {
+					t.Errorf("while it is rebuilt: %s", a.text)
+				}
+			}
 		}
 		close(stop)
 		<-done
