@@ -160,10 +160,8 @@ var errNeverCancelled = errors.New("statements of this pool are never cancelled"
 // not be used, and takes the password out of the text.
 func connectError(config *pgxpool.Config, err error) error {
 	text := err.Error()
-	for _, secret := range []string{config.ConnConfig.Password} {
-		if len(secret) > 0 {
-			text = strings.ReplaceAll(text, secret, "***")
-		}
+	if secret := config.ConnConfig.Password; secret != "" {
+		text = strings.ReplaceAll(text, secret, "***")
 	}
 	if errors.Is(err, eventstore.ErrUnsafe) {
 		return fmt.Errorf("%w: %s", eventstore.ErrUnsafe, strings.ReplaceAll(text, eventstore.ErrUnsafe.Error()+": ", ""))

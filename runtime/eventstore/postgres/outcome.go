@@ -92,8 +92,3 @@ func writeError(what string, err error) error {
 		return fmt.Errorf("%s: %w: %w", what, eventstore.ErrNotAttempted, err)
 	}
 }
-
-// acquireError wraps the failure to get a connection.
-func acquireError(what string, err error) error {
-	return fmt.Errorf("%s: %w: no connection: %w", what, eventstore.ErrNotAttempted, err)
-}

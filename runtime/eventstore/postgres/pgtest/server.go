@@ -18,7 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrNoBinaries: no PostgreSQL is installed here.
+// ErrNoBinaries says that no PostgreSQL is installed here.
 var ErrNoBinaries = errors.New("no PostgreSQL binaries in /usr/lib/postgresql/*/bin nor in PATH (install the package postgresql, or set LEFTFOLD_TEST_POSTGRES)")
 
 const (
