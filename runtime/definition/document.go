@@ -244,6 +244,17 @@ func (d *document) locate(path string) *yamlnode.Node {
 	return n
 }
 
+// at is the node at path; nil when the document does not have it.
+func (d *document) at(path string) *yamlnode.Node {
+	n := d.root
+	for _, step := range steps(path) {
+		if n = find(n, step); n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
 // steps cuts a field path into keys and indexes.
 func steps(path string) []string {
 	var out []string

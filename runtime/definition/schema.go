@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	yamlnode "go.yaml.in/yaml/v3"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
@@ -19,7 +18,6 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"sigs.k8s.io/yaml"
 
@@ -96,32 +94,24 @@ func (s *schema) check(d *document) (forbidden, broken []Problem) {
 	if found := d.metadata(); len(found) > 0 {
 		return found, nil
 	}
+	turned := d.keys()
 	unknown := pruning.PruneWithOptions(d.values, s.structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
 	if len(unknown) > 0 {
-		problems := make([]Problem, 0, len(unknown))
 		for _, path := range unknown {
-			problems = append(problems, d.problem(path, "unknown field "+strconv.Quote(last(path)), "remove it or correct its name"))
+			turned = append(turned, d.problem(path, "unknown field "+strconv.Quote(last(path)), s.fixForUnknown(path)))
 		}
-		return problems, nil
+		return turned, nil
 	}
 	defaulting.PruneNonNullableNullsWithoutDefaults(d.values, s.structural)
 	defaulting.Default(d.values, s.structural)
 	errs := validation.ValidateCustomResource(nil, d.values, s.openapi)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.structural, d.values)...)
 	// As in the API server, rules run on what the schema accepts only.
-	if len(errs) > 0 || s.rules == nil {
-		return d.fieldProblems(errs), nil
+	if len(errs) > 0 || len(turned) > 0 || s.rules == nil {
+		return append(turned, d.fieldProblems(errs)...), nil
 	}
 	errs, _ = s.rules.Validate(context.Background(), nil, s.structural, d.values, nil, celconfig.RuntimeCELCostBudget)
 	return nil, d.fieldProblems(errs)
-}
-
-func (d *document) fieldProblems(errs field.ErrorList) []Problem {
-	problems := make([]Problem, 0, len(errs))
-	for _, e := range errs {
-		problems = append(problems, d.fieldProblem(e))
-	}
-	return problems
 }
 
 var nameFormat = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
@@ -140,38 +130,6 @@ func (d *document) metadata() []Problem {
 		return []Problem{d.problem("metadata.name", fmt.Sprintf("%q is no valid name", name), "use lower-case letters, digits, - and .")}
 	}
 	return nil
-}
-
-// fieldProblem puts the API server's finding into our form, and says so when
-// the cause is that YAML read a value as something that is no string.
-func (d *document) fieldProblem(e *field.Error) Problem {
-	n := d.locate(e.Field)
-	if e.Type == field.ErrorTypeTypeInvalid && strings.Contains(e.Detail, "must be of type string") && isConverted(n) {
-		return d.problem(e.Field, fmt.Sprintf("must be a string, but YAML reads %s as %s", n.Value, converted(e.BadValue)), "quote it: "+strconv.Quote(n.Value))
-	}
-	message := e.ErrorBody()
-	if e.Type == field.ErrorTypeInvalid && e.Detail != "" {
-		message = e.Detail
-	}
-	return d.problem(e.Field, message, "")
-}
-
-// isConverted tells a scalar without quotes, of which YAML makes what it likes.
-func isConverted(n *yamlnode.Node) bool {
-	return n.Kind == yamlnode.ScalarNode && n.Style&(yamlnode.SingleQuotedStyle|yamlnode.DoubleQuotedStyle|yamlnode.LiteralStyle|yamlnode.FoldedStyle) == 0
-}
-
-func converted(bad any) string {
-	switch v := bad.(type) {
-	case string: // the validator gives the type's name
-		return "a " + v
-	case bool:
-		return fmt.Sprintf("the boolean %t", v)
-	case nil:
-		return "null"
-	default:
-		return fmt.Sprintf("the number %v", v)
-	}
 }
 
 func last(path string) string {
