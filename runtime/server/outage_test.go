@@ -1,0 +1,55 @@
+package server_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
+)
+
+func TestAnOutageOfTheDatabaseEndsWithoutLossOrRepetition(t *testing.T) {
+	database := pgtest.Start(t)
+	r := start(t, place{url: database.URL()}, probe(t))
+	const entities = 8
+	for i := range entities {
+		r.add(t, fmt.Sprintf("e-%d", i))
+	}
+	if err := database.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	down := post(probePath("e-0")+"/Add", `{"amount":1}`, "Idempotency-Key", "down")
+	answered := make(chan answer, 1)
+	go func() { // it may be held until the database is back, or be refused before
+		a, err := r.try(t.Context(), down)
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- a
+	}()
+	if a := r.do(t, get(probePath("e-1")+"?version=1")); a.status != 503 || a.at("reason") != "NotAttempted" {
+		t.Errorf("a read of the past meanwhile: %d %s", a.status, a.text)
+	}
+	if err := database.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answered; a.status != 200 && a.at("reason") != "NotAttempted" && a.at("reason") != "OutcomeUnknown" {
+		t.Errorf("a command meanwhile: %d %s", a.status, a.text)
+	}
+	eventually(t, func() string {
+		a := r.do(t, down)
+		if a.status != 200 {
+			return a.text
+		}
+		if a.at("version") != "2" {
+			t.Fatalf("the command ran more than once: %s", a.text)
+		}
+		return ""
+	})
+	for i := range entities {
+		position := r.add(t, fmt.Sprintf("e-%d", i)).str(t, "position")
+		want := map[bool]string{true: "3", false: "2"}[i == 0]
+		if a := r.ok(t, get(fmt.Sprintf("/v1/projections/counts/e-%d?wait=10s&after=%s", i, position))); a.at("row", "count") != want {
+			t.Errorf("the row of e-%d: %s", i, a.text)
+		}
+	}
+}
