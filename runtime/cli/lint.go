@@ -24,10 +24,19 @@ field, and how to mend it. Exit code 1 if there is any error; warnings pass.`,
 			if err != nil {
 				return refused(err)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d aggregates and %d projections are sound\n", len(set.Aggregates), len(set.Projections))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s and %s are sound\n",
+				counted(len(set.Aggregates), "aggregate"), counted(len(set.Projections), "projection"))
 			return refused(err)
 		},
 	}
 	cmd.Flags().StringSliceVarP(&files, "filename", "f", nil, "manifests, or folders of them")
 	return cmd
+}
+
+// counted is a number of things in words: 1 aggregate, 2 aggregates.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }

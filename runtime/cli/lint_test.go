@@ -13,6 +13,10 @@ func TestLintTellsFileLineFieldAndFix(t *testing.T) {
 	if sound.code != 0 || !strings.Contains(sound.out, "3 aggregates and 4 projections are sound") {
 		t.Errorf("the samples: exit %d\n%s%s", sound.code, sound.out, sound.errors)
 	}
+	shop := leftfold(t, "lint", "-f", "../../config/samples/shop")
+	if shop.code != 0 || shop.out != "1 aggregate and 2 projections are sound\n" {
+		t.Errorf("the shop: exit %d\n%s%s", shop.code, shop.out, shop.errors)
+	}
 	folder := t.TempDir()
 	if err := os.CopyFS(folder, os.DirFS(bank)); err != nil {
 		t.Fatal(err)
