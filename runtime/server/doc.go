@@ -10,5 +10,16 @@
 // way end; streams end; projections stop; shards drain and are released; stores
 // close.
 //
+// Changed manifests take effect in a running server. One part that cannot be
+// (history contradicts an aggregate, its shards are another number, a projection
+// does not fit its sources) leaves what the store accepted before in force, for
+// that part alone, and at a start too.
+//
+// Several servers may share a PostgreSQL store. The one that starts last claims
+// the shards; the others hold their callers for a while and then answer
+// NotAttempted, and claim a shard again only when its owner has released it or
+// has not been heard of for heartbeatTimeout by the database's clock. Who claims
+// takes up the newest definition first.
+//
 // It must hold no rule of its own about events, shards or projections.
 package server
