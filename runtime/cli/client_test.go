@@ -91,7 +91,7 @@ func TestExitCodesTellDoneRefusedAndWrongUse(t *testing.T) {
 		{"a server that is not there is a failure", []string{"shards", "--server", "http://127.0.0.1:1"}, 1, "connection refused"},
 		{"a missing argument is wrong use", []string{"send", "account", "alice"}, 2, "requires at least 3 arg"},
 		{"an unknown command is wrong use", []string{"sned"}, 2, "unknown command"},
-		{"an unknown flag is wrong use", []string{"get", "account", "alice", "--versoin", "1"}, 2, "unknown flag"},
+		{"an unknown flag is wrong use", []string{"get", "account", "alice", "--edition", "1"}, 2, "unknown flag"},
 		{"version and time exclude each other", []string{"get", "account", "alice", "--version", "1", "--at", "x"}, 2, "version"},
 		{"a word that is no field is wrong use", []string{"send", "account", "alice", "Deposit", "5"}, 2, "write field=value"},
 		{"a field that is given twice is wrong use", []string{"send", "account", "alice", "Deposit", "amount=5", "amount=6"}, 2, "given twice"},

@@ -71,7 +71,7 @@ func (w *workload) serve(ctx context.Context, name string, a *definition.Aggrega
 	served := w.aggregates[name]
 	w.mu.Unlock()
 	if served == nil {
-		served, err = w.begin(ctx, name, got)
+		err = w.begin(ctx, name, got)
 	} else {
 		served.redefine(got)
 	}
@@ -86,10 +86,10 @@ func (w *workload) serve(ctx context.Context, name string, a *definition.Aggrega
 
 // begin claims an aggregate's shards. Those that cannot be had now are held by
 // the router and tried again.
-func (w *workload) begin(ctx context.Context, name string, got accepted) (*aggregate, error) {
+func (w *workload) begin(ctx context.Context, name string, got accepted) error {
 	rows, err := w.store.Shards(ctx, got.aggregate.ID)
 	if err != nil {
-		return nil, fmt.Errorf("list the shards of %s: %w", name, err)
+		return fmt.Errorf("list the shards of %s: %w", name, err)
 	}
 	a := &aggregate{name: name, id: got.aggregate.ID, accepted: got, behavior: cel.New(got.compiled), shards: make([]*shard.Shard, len(rows))}
 	for _, row := range rows {
@@ -109,7 +109,7 @@ func (w *workload) begin(ctx context.Context, name string, got accepted) (*aggre
 		})
 	}
 	claims.Wait()
-	return a, nil
+	return nil
 }
 
 // shard is nil where the shard is not served here.
