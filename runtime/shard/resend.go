@@ -127,7 +127,7 @@ func (s *Shard) end(err error) {
 	switch {
 	case err == nil:
 		refusal = notOwner("it has moved")
-	case errors.Is(err, ErrClosed) || errors.Is(err, ErrStoreWentBack):
+	case !errors.Is(err, ErrNotOwner): // which holds a problem of its own
 		refusal = errors.Join(err, notAttempted("the shard has stopped"))
 	}
 	s.box.close(refusal)

@@ -254,3 +254,27 @@ func TestARejectionWithUnknownOutcomeIsWrittenAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestAHostThatEndsWhileItSettlesTellsItsCallersWhereTheyStand(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.must("a", "Open", "")
+		r.once(func(b []eventstore.Batch, _ func() []eventstore.AppendResult) []eventstore.AppendResult {
+			return all(b, eventstore.Unknown)
+		})
+		r.store.set(func() {
+			r.store.claim = func(eventstore.ClaimRequest, func() (eventstore.ShardState, error)) (eventstore.ShardState, error) {
+				return eventstore.ShardState{}, eventstore.ErrNotAttempted
+			}
+		})
+		sent := r.start(t.Context(), r.command("a", "Deposit", `{"amount":5}`))
+		synctest.Wait()
+		waiting := r.start(t.Context(), r.command("b", "Open", ""))
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = r.host.Close(ctx)
+		wantReason(t, sent.wait().err, problem.OutcomeUnknown)
+		wantReason(t, waiting.wait().err, problem.NotAttempted)
+	})
+}
