@@ -32,7 +32,12 @@ func (q queries) Table(name string) (api.Table, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), shapeTimeout)
 	defer cancel()
-	return p.shape(ctx, name)
+	var shape api.Table
+	err = reread(ctx, func() (err error) {
+		shape, err = p.shape(ctx, name)
+		return err
+	})
+	return shape, err
 }
 
 // wait returns when the projection has what is asked for.
@@ -49,10 +54,19 @@ func (q queries) Get(ctx context.Context, name string, key any, w api.Wait) (api
 	if err != nil {
 		return api.Row{}, none, err
 	}
-	if err := p.wait(ctx, name, w); err != nil {
-		return api.Row{}, none, err
-	}
-	row, position, ok, err := p.reader.Get(ctx, name, key)
+	var (
+		row      table.Row
+		position eventstore.Position
+		ok       bool
+	)
+	err = reread(ctx, func() error {
+		if err := p.wait(ctx, name, w); err != nil {
+			return err
+		}
+		var err error
+		row, position, ok, err = p.reader.Get(ctx, name, key)
+		return err
+	})
 	if err != nil {
 		return api.Row{}, none, err
 	}
@@ -67,9 +81,6 @@ func (q queries) Query(ctx context.Context, name string, query api.Query) (api.R
 	if err != nil {
 		return api.Rows{}, err
 	}
-	if err := p.wait(ctx, name, query.Wait); err != nil {
-		return api.Rows{}, err
-	}
 	asked := table.Query{Limit: query.Limit, Cursor: query.Cursor}
 	for _, f := range query.Filters {
 		asked.Filters = append(asked.Filters, table.Filter{Column: f.Column.Name, Op: table.Op(f.Op), Values: f.Values})
@@ -77,7 +88,15 @@ func (q queries) Query(ctx context.Context, name string, query api.Query) (api.R
 	for _, o := range query.Order {
 		asked.Order = append(asked.Order, table.Order{Column: o.Column.Name, Descending: o.Descending})
 	}
-	page, err := p.reader.Query(ctx, name, asked)
+	var page table.Page
+	err = reread(ctx, func() error {
+		if err := p.wait(ctx, name, query.Wait); err != nil {
+			return err
+		}
+		var err error
+		page, err = p.reader.Query(ctx, name, asked)
+		return err
+	})
 	if err != nil {
 		return api.Rows{}, err
 	}
