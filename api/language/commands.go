@@ -159,10 +159,15 @@ func (c *aggregateCompiler) emission(path string, spec *v1alpha1.Emission, scope
 
 // loop compiles a forEach and puts its item in scope.
 func (c *compiler) loop(path string, spec *v1alpha1.ForEach, scope names) (*loop, names) {
+	before := len(c.problems)
 	c.scopeName(path+".as", "the forEach item", spec.As, scope)
+	misnamed := len(c.problems) > before
 	item := anyType
 	in := c.expression(path+".in", spec.In, scope, iterable)
-	if in != nil && len(in.out.Parameters()) > 0 {
+	if scope.has(spec.As) {
+		return &loop{in: in, as: spec.As}, scope // the name keeps what it meant
+	}
+	if in != nil && !misnamed && len(in.out.Parameters()) > 0 {
 		item = in.out.Parameters()[0] // of a map, the key
 	}
 	return &loop{in: in, as: spec.As}, scope.with(variable{name: spec.As, cel: item})

@@ -103,6 +103,10 @@ func (c *projectionCompiler) table() {
 		r := &t.Apply[i]
 		if ref, ok := c.rule(at("spec.table.apply", i), r); ok {
 			ruled[ref] = true
+		} else { // told already; that no rule applies the event would only echo it
+			for j := range c.spec.Sources {
+				ruled[eventRef{c.spec.Sources[j].Aggregate, r.Event}] = true
+			}
 		}
 		for name := range r.Set {
 			set[name] = true
@@ -145,8 +149,12 @@ func (c *projectionCompiler) columnTypes() *typeSet {
 			switch {
 			case !twice:
 				set.records[name] = r
-			case !sameRecord(known, r) && c.columnUses(name):
-				c.error("spec.table.columns", "give one of the types another name", "the sources declare type %s differently, so no column can have it", name)
+			case !sameRecord(known, r):
+				for j, col := range c.spec.Table.Columns {
+					if innermost(col.Type) == name {
+						c.error(at("spec.table.columns", j)+".type", "give one of the types another name", "the sources declare type %s differently, so no column can have it", name)
+					}
+				}
 			}
 		}
 	}
@@ -155,10 +163,6 @@ func (c *projectionCompiler) columnTypes() *typeSet {
 		set.made = maps.Clone(c.aggregates[c.out.sources[0].Aggregate].types.made)
 	}
 	return set
-}
-
-func (c *projectionCompiler) columnUses(name string) bool {
-	return slices.ContainsFunc(c.spec.Table.Columns, func(col v1alpha1.Column) bool { return innermost(col.Type) == name })
 }
 
 // sameRecord tells whether two types of the same name have the same fields.
@@ -234,7 +238,9 @@ func (c *projectionCompiler) rule(path string, spec *v1alpha1.Rule) (eventRef, b
 	} else {
 		out.key = c.expression("spec.table.key.value", c.spec.Table.Key.Value, seen[:2], typed(c.out.key.Type))
 	}
-	seen = seen.with(recordVariable("row", c.out.row))
+	if !seen.has("row") { // a forEach item of that name is refused already
+		seen = seen.with(recordVariable("row", c.out.row))
+	}
 	if spec.When != "" {
 		out.when = c.expression(path+".when", spec.When, seen, needBool)
 	}

@@ -240,7 +240,8 @@ func TestTypesThatSourcesDeclareDifferentlyAreNoColumns(t *testing.T) {
 	if p != nil {
 		t.Error("accepted")
 	}
-	wantProblem(t, problems, false, "spec.table.columns", "the sources declare type Item differently")
+	wantProblem(t, problems, false, "spec.table.columns[1].type", "the sources declare type Item differently")
+	wantProblem(t, problems, false, "spec.table.columns[2].type", "the sources declare type Item differently")
 }
 
 func TestProjectionFingerprint(t *testing.T) {

@@ -213,6 +213,7 @@ func TestSentences(t *testing.T) {
 				{commandN(`{name: num, type: integer}`), "spec.commands[0].fields[0].type", "field num has the type integer, which is not declared; did you mean int?"},
 				{commandN(`{name: num, type: Limits}`), "spec.commands[0].fields[0].type", "field num has the type Limits, which is not declared; did you mean Limit?"},
 				{commandN(`{name: num, type: "set<int>"}`), "spec.commands[0].fields[0].type", "the type set, which is not declared"},
+				{commandN(`{name: num, type: "map<int, string>"}`), "spec.commands[0].fields[0].type", "wrong form"},
 				{commandN(`{name: num, type: "list<int"}`), "spec.commands[0].fields[0].type", "wrong form"},
 				{commandN(`{name: num, type: "list<list<list<list<list<int>>>>>"}`), "spec.commands[0].fields[0].type", "at most four"},
 				{commandN(`{name: num, type: uint}`), "spec.commands[0].fields[0].type", "which is not declared"},

@@ -178,6 +178,9 @@ func (s *typeSet) resolve(name string) (t *Type, bad string, ok bool) {
 		return s.keep(&Type{Kind: RecordOf, Record: r, name: name, cel: r.cel, zero: r.zero}), "", true
 	}
 	open := strings.IndexByte(name, '<')
+	if open < 0 && !isPlainWord(name) {
+		return nil, "", false
+	}
 	if open < 0 {
 		return nil, name, false
 	}

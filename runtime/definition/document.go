@@ -2,12 +2,10 @@ package definition
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -128,27 +126,10 @@ func split(data []byte) []part {
 	return append(parts, current)
 }
 
-var yamlLine = regexp.MustCompile(`line (\d+)`)
-
-// bareTag finds a value that begins with ! without quotes, which YAML takes for
-// a tag, and which within braces makes the whole document unreadable.
-var bareTag = regexp.MustCompile(`[A-Za-z]+: *![A-Za-z(]`)
-
 func readDocument(file string, text []byte, offset int) (document, []Problem, bool) {
 	doc := document{file: file, offset: offset}
 	fail := func(err error) (document, []Problem, bool) {
-		line := 0
-		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-			line, _ = strconv.Atoi(m[1])
-			line += offset
-		}
-		message := strings.NewReplacer("error converting YAML to JSON: ", "", "yaml: unmarshal errors:\n  ", "", "yaml: ", "").Replace(err.Error())
-		message = strings.TrimSpace(yamlLine.ReplaceAllString(message, ""))
-		fix := ""
-		if m := bareTag.Find(text); m != nil {
-			fix = "quote values that begin with !, such as the one after " + strconv.Quote(string(bytes.TrimSpace(m)))
-		}
-		return doc, []Problem{{File: file, Line: line, Column: 1, Message: "not YAML: " + strings.TrimLeft(message, ": "), Fix: fix}}, false
+		return doc, []Problem{notYAML(file, text, offset, err)}, false
 	}
 	var root yamlnode.Node
 	if err := yamlnode.Unmarshal(text, &root); err != nil {
@@ -159,9 +140,9 @@ func readDocument(file string, text []byte, offset int) (document, []Problem, bo
 	}
 	doc.root = root.Content[0]
 	if doc.root.Kind != yamlnode.MappingNode {
-		return fail(errors.New("a manifest is a mapping with apiVersion, kind and metadata"))
+		return fail(errNoMapping)
 	}
-	if problems := doc.tags(doc.root, ""); len(problems) > 0 {
+	if problems := doc.misread(doc.root, ""); len(problems) > 0 {
 		return doc, problems, false
 	}
 	asJSON, err := yaml.YAMLToJSONStrict(text)
@@ -173,30 +154,6 @@ func readDocument(file string, text []byte, offset int) (document, []Problem, bo
 		return fail(err)
 	}
 	return doc, nil, true
-}
-
-// tags finds scalars that begin with ! and that YAML therefore took for a tag.
-func (d *document) tags(n *yamlnode.Node, path string) []Problem {
-	var problems []Problem
-	if strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
-		written := strings.TrimSpace(n.Tag + " " + n.Value)
-		problems = append(problems, Problem{
-			File: d.file, Line: n.Line + d.offset, Column: n.Column, Object: d.object(), Field: path,
-			Message: fmt.Sprintf("YAML reads %s as a tag, not as a value", written),
-			Fix:     "quote it: " + strconv.Quote(written),
-		})
-	}
-	for i := 0; i < len(n.Content); i++ {
-		if n.Kind == yamlnode.MappingNode {
-			if i+1 < len(n.Content) {
-				problems = append(problems, d.tags(n.Content[i+1], join(path, n.Content[i].Value))...)
-			}
-			i++
-			continue
-		}
-		problems = append(problems, d.tags(n.Content[i], fmt.Sprintf("%s[%d]", path, i))...)
-	}
-	return problems
 }
 
 func join(path, key string) string {

@@ -32,7 +32,10 @@ var (
 	patternFail = regexp.MustCompile(`^should match '(.*)'$`)
 	tooShort    = regexp.MustCompile(`^should (?:be|have) at least (\d+) (chars long|items|properties)$`)
 	outOfRange  = regexp.MustCompile(`^should be (less|greater) than or equal to (.*)$`)
-	wrongType   = regexp.MustCompile(`^must be of type (\w+): "(\w+)"$`)
+	wrongType   = regexp.MustCompile(`^must be of type (\w+): "(\w*)"$`)
+	// wrongFormat comes a second time for a number that is none of a field's kind,
+	// without the field.
+	wrongFormat = regexp.MustCompile(`^Checked value must be of type integer with format int\d+ in (.*)$`)
 	number      = regexp.MustCompile(`\d+`)
 )
 
@@ -43,12 +46,24 @@ func (d *document) fieldProblems(errs field.ErrorList) []Problem {
 	}
 	problems := make([]Problem, 0, len(errs))
 	for _, e := range errs {
-		if times[e.Field] > 1 && patternFail.MatchString(detailOf(e)) {
-			continue // what is empty or too long fits no pattern either
+		if times[e.Field] > 1 && isEcho(detailOf(e)) {
+			continue
+		}
+		if m := wrongFormat.FindStringSubmatch(e.Detail); m != nil {
+			if times[m[1]] == 0 {
+				problems = append(problems, d.problem(m[1], "is out of range", "write a smaller number"))
+			}
+			continue
 		}
 		problems = append(problems, d.fieldProblem(e))
 	}
 	return problems
+}
+
+// isEcho tells a finding that says again, and worse, what another one of the same
+// field says: what is empty or too long fits no pattern either.
+func isEcho(detail string) bool {
+	return patternFail.MatchString(detail) || detail == "must be an object for an array of list-type map"
 }
 
 // detailOf gives a finding's words without the field's name.
@@ -99,6 +114,7 @@ func (d *document) missing(path string) Problem {
 var typeNames = map[string]string{
 	"string": "a string", "boolean": "a boolean", "integer": "a whole number", "number": "a number",
 	"array": "a list", "object": "a mapping", "null": "null",
+	"int32": "a whole number", "int64": "a whole number", "float64": "a number", "bool": "a boolean",
 }
 
 // explainType is about a value of another type than the field has; often the
@@ -112,8 +128,10 @@ func explainType(n *yamlnode.Node, detail string) (message, fix string) {
 	switch {
 	case want == "string" && isConverted(n):
 		return fmt.Sprintf("must be a string, but YAML reads %s as %s", n.Value, typeNames[got]), "quote it: " + strconv.Quote(n.Value)
-	case got == "string" && n.Kind == yamlnode.ScalarNode && !isConverted(n):
+	case got == "string" && want != "array" && want != "object" && n.Kind == yamlnode.ScalarNode && !isConverted(n):
 		return fmt.Sprintf("must be %s, but quotes make it a string", typeNames[want]), "remove the quotes"
+	case typeNames[got] == "":
+		return "must be " + typeNames[want], ""
 	}
 	return fmt.Sprintf("must be %s, not %s", typeNames[want], typeNames[got]), ""
 }
