@@ -75,8 +75,9 @@ func NewHost(cfg Config) *Host {
 }
 
 // Open claims a shard and serves it. A shard that this host serves already is
-// returned as it is; one that is about to end is opened anew when it has. Errors: ErrNotOwner when another process claimed it at the
-// same time, ErrStoreWentBack, ErrClosed, those of eventstore.Log.Claim.
+// returned as it is; one that is about to end is opened anew when it has.
+// Errors: ErrNotOwner when another process claimed it at the same time,
+// ErrStoreWentBack, ErrClosed, those of eventstore.Log.Claim.
 func (h *Host) Open(ctx context.Context, spec Spec) (*Shard, error) {
 	s, opened, err := h.reserve(ctx, spec.ID)
 	if s != nil || err != nil {
@@ -146,9 +147,12 @@ func (h *Host) take(ctx context.Context, spec Spec) (*Shard, error) {
 	case c.lost:
 		return nil, notOwner("another process claimed it at the same time")
 	}
-	if err := h.verifyHead(ctx, c.row); err != nil {
+	err = h.verifyHead(ctx, c.row)
+	if errors.Is(err, ErrStoreWentBack) {
 		h.cfg.Logger.Error("THE STORE WENT BACK: it has lost what it acknowledged; the shard stays closed",
 			slog.String("shard", spec.ID.String()), slog.Any("error", err))
+	}
+	if err != nil {
 		return nil, err
 	}
 	generation, err := h.generation(ctx, spec.ID.Aggregate)

@@ -177,11 +177,11 @@ func (s *Shard) turn() bool {
 	s.clock = s.host.cfg.Now()
 	for i, f := range s.calls {
 		s.calls[i] = nil
-		if s.ended {
-			return false
+		if !s.ended {
+			f()
 		}
-		f()
 	}
+	// Also when a call has just ended the shard: admit answers those, too.
 	for i, r := range s.arrived {
 		s.arrived[i] = nil
 		s.admit(r)
