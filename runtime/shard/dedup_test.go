@@ -240,3 +240,22 @@ func TestIdsMadeAtTheDoorCountOnlyAmongTheLast(t *testing.T) {
 		wantSame(t, first, r.another(define(func(d *shard.Definition) { d.DedupCommands = 3 })).send(c))
 	})
 }
+
+// With nothing else between them in the log, two commands under one key follow
+// each other like the events of one.
+func TestAKeyThatIsUsedAgainAfterItsWindowIsAnotherCommand(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, define(func(d *shard.Definition) { d.DedupCommands, d.DedupFor = 1, time.Minute }))
+		r.must("a", "Open", "")
+		c := r.command("a", "Deposit", `{"amount":1}`)
+		r.send(c)
+		r.send(r.command("a", "Withdraw", `{"amount":99}`)) // refused: it is remembered, and not in the log
+		time.Sleep(2 * time.Minute)
+		again := r.send(c)
+		wantNone(t, again.err)
+		if again.answer.Version != 3 || again.answer.Replay {
+			t.Fatalf("got %+v; want a new event at version 3", again.answer)
+		}
+		wantSame(t, again, r.another(define(func(d *shard.Definition) { *d = r.def })).send(c))
+	})
+}

@@ -183,9 +183,12 @@ func (g *folded) trim(entity string, now time.Time, def *Definition) {
 }
 
 // addEvent adds a stored event to the record of its command: the events of one
-// command follow each other.
+// command follow each other, and have one time. A later command under the same
+// key, whose window has passed, has another.
 func addEvent(records []record, ev *eventstore.Event) []record {
-	if n := len(records); n > 0 && records[n-1].id == ev.CommandID && records[n-1].version == ev.Version-1 && records[n-1].seq == ev.Seq-1 {
+	at := ev.Meta.Time.UnixMicro()
+	if n := len(records); n > 0 && records[n-1].id == ev.CommandID && records[n-1].at == at &&
+		records[n-1].version == ev.Version-1 && records[n-1].seq == ev.Seq-1 {
 		r := &records[n-1]
 		r.version, r.seq, r.events = ev.Version, ev.Seq, r.events+1
 		return records
