@@ -140,6 +140,30 @@ func TestSnapshotsOfAnEntityAreRateLimited(t *testing.T) {
 	})
 }
 
+// A snapshot holds all keys that are remembered. With many of them, one every
+// second would write the same ones over and over.
+func TestSnapshotsCostNoMoreThanTheCommandsTheyRemember(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, define(func(d *shard.Definition) { d.SnapshotEvery, d.DedupCommands, d.DedupFor = 1, 1, time.Hour }))
+		r.must("a", "Open", "")
+		written := 0
+		const commands = 500
+		for range commands {
+			time.Sleep(2 * time.Second)
+			r.must("a", "Deposit", `{"amount":1}`)
+		}
+		synctest.Wait()
+		for _, s := range r.store.snapshots {
+			written += len(s.Window)
+		}
+		last := r.store.snapshots[len(r.store.snapshots)-1]
+		if most := 6 * len(last.Window); written > most {
+			t.Errorf("%d snapshots of %d commands wrote %d bytes of window, of which the last has %d; want at most %d",
+				len(r.store.snapshots), commands, written, len(last.Window), most)
+		}
+	})
+}
+
 func TestALoadStartsAtTheSnapshotOnlyIfItFitsTheLog(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*eventstore.Snapshot)

@@ -30,10 +30,12 @@ type snapshotJob struct {
 	done      func() // may be nil
 }
 
-// snapshotIfDue asks for a snapshot of what was just committed.
+// snapshotIfDue asks for a snapshot of what was just committed. It holds all keys
+// that are remembered; those of a busy entity can be many, and are written again
+// only when about as many new ones have come.
 func (s *Shard) snapshotIfDue(e *entity) {
 	every := int64(s.cur.SnapshotEvery)
-	if every <= 0 || e.committed.version-e.snapshot < every || s.clock.Sub(e.snapshotAt) < snapshotPause {
+	if every <= 0 || e.committed.version-e.snapshot < max(every, int64(len(e.window.older))) || s.clock.Sub(e.snapshotAt) < snapshotPause {
 		return
 	}
 	s.snapshot(e, nil)
