@@ -268,3 +268,36 @@ func TestAClaimOfNothingIsUnknown(t *testing.T) {
 		t.Errorf("claim: %v; want ErrUnknownName", err)
 	}
 }
+
+// A connection is checked when it is made, and used for an hour: what the server
+// is told meanwhile must not make its commits weaker.
+func TestAConnectionStaysDurableWhenTheServerIsToldOtherwise(t *testing.T) {
+	server := pgtest.Start(t)
+	s := open(t, func(o *postgres.Options) { o.URL, o.Schema = server.URL(), "leftfold" })
+	o := claim(t, s, aggregate(t, s, 1)[0], 0)
+	o.mustAppend(s, o.batch("anna", `{}`, 1))
+	conn, err := s.ProjectionDB().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	admin := session(t, server.SuperuserURL(), s)
+	exec(t, admin, "ALTER SYSTEM SET synchronous_commit = off")
+	exec(t, admin, "SELECT pg_reload_conf()")
+	var setting string
+	eventually(t, "the server has read its configuration", func() bool {
+		if err := admin.QueryRow(t.Context(), "SHOW synchronous_commit").Scan(&setting); err != nil {
+			t.Fatal(err)
+		}
+		return setting == "off"
+	})
+	if err := conn.QueryRowContext(t.Context(), "SHOW synchronous_commit").Scan(&setting); err != nil {
+		t.Fatal(err)
+	}
+	if setting != "on" {
+		t.Errorf("synchronous_commit is %s on a connection in use", setting)
+	}
+	if _, err := postgres.Open(t.Context(), postgres.Options{URL: server.URL(), Schema: "leftfold"}); !errors.Is(err, eventstore.ErrUnsafe) {
+		t.Errorf("a new store opens with %v, want ErrUnsafe", err)
+	}
+}

@@ -90,7 +90,8 @@ func establish(ctx context.Context, conn *pgconn.PgConn, settings map[string]str
 const factColumns = 8
 
 // settingsQuery reads the facts and applies the settings. synchronous_commit is
-// only read: who turned it off should hear of it, not be overruled in silence.
+// set to what it is: who turned it off should hear of it, not be overruled in
+// silence, and who turns it off later changes no connection that was checked.
 func settingsQuery(own map[string]string) (string, [][]byte) {
 	all := map[string]string{}
 	for _, m := range []map[string]string{sessionSettings, own} {
@@ -105,7 +106,7 @@ func settingsQuery(own map[string]string) (string, [][]byte) {
 	sort.Strings(names)
 
 	var q strings.Builder
-	q.WriteString(`SELECT current_setting('synchronous_commit'), current_setting('transaction_read_only'),
+	q.WriteString(`SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false), current_setting('transaction_read_only'),
 		pg_is_in_recovery(), current_setting('server_encoding'), current_setting('client_encoding'),
 		current_setting('standard_conforming_strings'), current_setting('fsync'), pg_backend_pid()`)
 	var values [][]byte
