@@ -151,7 +151,7 @@ func (m *model) upset() {
 		s := m.current
 		m.mu.Unlock()
 		ctx, cancel := context.WithTimeout(context.Background(), m.scale.patience)
-		s.Drain(ctx)
+		_ = s.Drain(ctx)
 		cancel()
 		m.takeover()
 	case 2: // another definition
@@ -413,7 +413,7 @@ func (m *model) checkOperation(op *operation, logs map[string][]eventstore.Event
 // is not before the command.
 func (m *model) checkRefusal(name string, op *operation, balances []int64) {
 	var shown int64
-	fmt.Sscanf(op.refusal.Detail, "balance %d", &shown)
+	_, _ = fmt.Sscanf(op.refusal.Detail, "balance %d", &shown)
 	for _, n := range balances[min(int(op.floor), len(balances)):] {
 		if n == shown {
 			return

@@ -118,7 +118,7 @@ func TestAClaimWithUnknownOutcomeIsRecognisedByItsToken(t *testing.T) {
 			r.store.claim = func(_ eventstore.ClaimRequest, next func() (eventstore.ShardState, error)) (eventstore.ShardState, error) {
 				claims++
 				if claims == 1 {
-					next()
+					_, _ = next()
 					return eventstore.ShardState{}, eventstore.ErrOutcomeUnknown
 				}
 				return next()
@@ -140,7 +140,7 @@ func TestAnOpeningShardRecognisesItsOwnUnknownClaim(t *testing.T) {
 		wantNone(t, r.s.Drain(t.Context()))
 		r.store.set(func() {
 			r.store.claim = func(_ eventstore.ClaimRequest, next func() (eventstore.ShardState, error)) (eventstore.ShardState, error) {
-				next()
+				_, _ = next()
 				return eventstore.ShardState{}, eventstore.ErrOutcomeUnknown
 			}
 		})
