@@ -255,7 +255,9 @@ func TestWrongMethodsAreToldWhichAreRight(t *testing.T) {
 		{"POST", "/v1/events/account", "GET, HEAD"},
 		{"POST", "/v1/projections/balances/alice", "GET, HEAD"},
 		{"POST", "/v1/projections/balances", "GET, HEAD"},
-		{"PUT", "/v1/projections/balances", "GET, HEAD, POST"},
+		{"PUT", "/v1/projections/balances", "GET, HEAD"},
+		{"GET", "/v1/projections/balances:pause", "POST"},
+		{"PUT", "/v1/projections/balances%3Apause", "POST"},
 		{"POST", "/v1/definitions", "GET, HEAD"},
 		{"POST", "/openapi.json", "GET, HEAD"},
 	}

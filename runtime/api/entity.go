@@ -71,12 +71,12 @@ func (c *call) reader(p parameters) (read, error) {
 			return view, err
 		}, nil
 	case atTime:
-		t, err := time.Parse(time.RFC3339Nano, at)
-		if err != nil {
+		t, ok := parseTime(at)
+		if !ok {
 			return nil, problem.On(problem.InvalidParameter, "at", "must be a time as RFC 3339 has it, such as 2026-01-01T12:00:00Z (write + as %%2B)")
 		}
 		return func(ctx context.Context, aggregate, entity string) (shard.View, error) {
-			return c.Aggregates.ReadAt(ctx, aggregate, entity, t.UTC())
+			return c.Aggregates.ReadAt(ctx, aggregate, entity, t)
 		}, nil
 	}
 	return func(ctx context.Context, aggregate, entity string) (shard.View, error) {

@@ -2,7 +2,7 @@ package api
 
 import (
 	"encoding/base64"
-	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -139,26 +139,35 @@ func parseValue(columnType, text string) (any, bool) {
 		return text, !strings.Contains(text, "\x00")
 	case "int":
 		n, err := strconv.ParseInt(text, 10, 64)
-		return n, err == nil && !strings.HasPrefix(text, "+")
+		return n, err == nil && whole.MatchString(text)
 	case "double":
 		d, err := strconv.ParseFloat(text, 64)
-		return d, err == nil && !math.IsNaN(d) && !math.IsInf(d, 0) && strings.IndexFunc(text, notNumeric) < 0
+		return d, err == nil && number.MatchString(text)
 	case "bool":
 		return text == "true", text == "true" || text == "false"
 	case "bytes":
 		b, err := base64.StdEncoding.Strict().DecodeString(text)
 		return b, err == nil && !strings.ContainsAny(text, "\r\n")
 	case "timestamp":
-		t, err := time.Parse(time.RFC3339Nano, text)
-		return t.UTC(), err == nil
+		return parseTime(text)
 	case "duration":
-		seconds, hasUnit := strings.CutSuffix(text, "s")
 		d, err := time.ParseDuration(text)
-		return d, hasUnit && err == nil && strings.IndexFunc(seconds, notNumeric) < 0
+		return d, err == nil && seconds.MatchString(text)
 	}
 	return nil, false
 }
 
-// notNumeric keeps out what Go's parsers take besides numbers as JSON has them:
-// hexadecimal, underscores, other units.
-func notNumeric(r rune) bool { return !strings.ContainsRune("0123456789.+-eE", r) }
+// The forms of numbers, durations and times as JSON has them. Go's parsers take
+// more besides: a plus, leading zeros, other bases and units, hours of one digit.
+var (
+	whole   = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+	number  = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+	seconds = regexp.MustCompile(`^-?[0-9]+(\.[0-9]{1,9})?s$`)
+	instant = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`)
+)
+
+// parseTime reads a time as RFC 3339 has it, into UTC.
+func parseTime(text string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	return t.UTC(), err == nil && instant.MatchString(text)
+}

@@ -96,11 +96,7 @@ type actAnswer struct {
 }
 
 func (c *call) actOnProjection() error {
-	name, word, found := strings.Cut(c.variables[0], ":")
-	if !found {
-		c.w.Header().Set("Allow", "GET, HEAD")
-		return problem.New(problem.MethodNotAllowed, "a projection takes GET; what can be done to one is POST /v1/projections/{name}:{action}")
-	}
+	name, word, _ := strings.Cut(c.variables[0], ":")
 	action := Action(word)
 	if !slices.Contains(actions, action) {
 		return problem.New(problem.UnknownName, "there is no action %q; there are rebuild, pause, resume and retry", word)

@@ -55,16 +55,23 @@ func TestQueriesAreReadWithTheirTypes(t *testing.T) {
 		{"a fraction for an int", "balance[eq]", "1.0", nil},
 		{"a number beyond 64 bits", "balance[eq]", "9223372036854775808", nil},
 		{"words for an int", "balance[eq]", "much", nil},
+		{"an int with a leading zero", "balance[eq]", "007", nil},
+		{"an int with a plus", "balance[eq]", "+7", nil},
 		{"an empty int", "balance[in]", "1,,2", nil},
 		{"no number", "rate[eq]", "NaN", nil},
 		{"no finite number", "rate[eq]", "Inf", nil},
 		{"a number out of range", "rate[eq]", "1e400", nil},
 		{"a number in another base", "rate[eq]", "0x1p-2", nil},
+		{"a number that begins with its point", "rate[eq]", ".5", nil},
+		{"a number that ends in its point", "rate[eq]", "5.", nil},
 		{"a bool in other words", "open[eq]", "yes", nil},
 		{"bytes that are not base64", "seal[eq]", "AQI", nil},
 		{"a day for a timestamp", "since[eq]", "2026-01-01", nil},
+		{"an hour of one digit", "since[eq]", "2026-01-01T1:00:00Z", nil},
 		{"a duration without unit", "term[eq]", "90", nil},
 		{"a duration in another unit", "term[eq]", "90ms", nil},
+		{"a duration finer than it can be", "term[eq]", "1.0000000001s", nil},
+		{"a duration that begins with its point", "term[eq]", ".5s", nil},
 		{"U+0000", "owner[eq]", "a\x00", nil},
 		{"too many values", "balance[in]", strings.Repeat("1,", 1000) + "1", nil},
 	}
@@ -177,6 +184,7 @@ func TestKeysHaveTheirType(t *testing.T) {
 		t.Errorf("%d %s", a.code, a.body)
 	}
 	expect(t, r.ask(t, "GET", "/v1/projections/numbers/4x2", ""), 400, problem.InvalidParameter, "number")
+	expect(t, r.ask(t, "GET", "/v1/projections/numbers/042", ""), 400, problem.InvalidParameter, "number")
 }
 
 func TestKeysOfProjectionsMayHoldAnything(t *testing.T) {

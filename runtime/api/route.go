@@ -16,8 +16,8 @@ import (
 // nothing may have been written.
 type serve func(c *call) error
 
-// route is a path of the API. A segment of "*" is a variable; all others are
-// literal, and a literal wins over a variable.
+// route is a path of the API. A segment of "*" is a variable, "*:*" one with a
+// colon in it; all others are literal. The first route that covers a path wins.
 type route struct {
 	segments []string
 	methods  map[string]serve
@@ -38,10 +38,8 @@ func (h *Handler) table() []route {
 		get("v1/aggregates/*/*", (*call).readEntity),
 		get("v1/events/*", (*call).readFeed),
 		get("v1/projections/*/*", (*call).projectionRow),
-		{strings.Split("v1/projections/*", "/"), map[string]serve{
-			http.MethodGet: (*call).queryProjection, http.MethodHead: (*call).queryProjection,
-			http.MethodPost: (*call).actOnProjection,
-		}, "GET, HEAD, POST"},
+		post("v1/projections/*:*", (*call).actOnProjection),
+		get("v1/projections/*", (*call).queryProjection),
 		get("v1/shards", (*call).listShards),
 		get("v1/definitions", (*call).listDefinitions),
 		get("openapi.json", (*call).describe),
@@ -75,7 +73,14 @@ func (t *route) covers(segments []string) bool {
 		return false
 	}
 	for i, want := range t.segments {
-		if want != "*" && want != segments[i] {
+		switch want {
+		case "*":
+		case "*:*":
+			if text, err := url.PathUnescape(segments[i]); err != nil || !strings.Contains(text, ":") {
+				return false
+			}
+		case segments[i]:
+		default:
 			return false
 		}
 	}
@@ -85,7 +90,7 @@ func (t *route) covers(segments []string) bool {
 func (t *route) unescape(segments []string) ([]string, error) {
 	var variables []string
 	for i, want := range t.segments {
-		if want != "*" {
+		if want != "*" && want != "*:*" {
 			continue
 		}
 		text, err := url.PathUnescape(segments[i])
