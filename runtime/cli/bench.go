@@ -59,7 +59,13 @@ closed loop, and print throughput, latency percentiles and errors.`,
 			if err != nil {
 				return err
 			}
-			return b.print(cmd.OutOrStdout(), answer, func(w io.Writer) error { return writeMeasured(w, result) })
+			if err := b.print(cmd.OutOrStdout(), answer, func(w io.Writer) error { return writeMeasured(w, result) }); err != nil {
+				return err
+			}
+			if result.Commands == 0 {
+				return errors.New("no command succeeded: there is nothing measured")
+			}
+			return nil
 		}),
 	}
 	b.flags(cmd)

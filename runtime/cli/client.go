@@ -50,6 +50,17 @@ func (c *connection) client() *client {
 	return &client{server: strings.TrimRight(c.server, "/"), http: &http.Client{Transport: transport}}
 }
 
+// setGiven makes parameters of the text flags that are given. One that is given
+// empty is sent too, for the runtime to refuse: it comes from a variable that is
+// not set, and must not turn into another question.
+func setGiven(cmd *cobra.Command, query url.Values, flags ...string) {
+	for _, name := range flags {
+		if f := cmd.Flags().Lookup(name); f.Changed {
+			query.Set(name, f.Value.String())
+		}
+	}
+}
+
 // problemError is a problem document, as the runtime sent it.
 type problemError struct {
 	Status  int    `json:"status"`

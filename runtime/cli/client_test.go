@@ -95,6 +95,13 @@ func TestExitCodesTellDoneRefusedAndWrongUse(t *testing.T) {
 		{"version and time exclude each other", []string{"get", "account", "alice", "--version", "1", "--at", "x"}, 2, "version"},
 		{"a word that is no field is wrong use", []string{"send", "account", "alice", "Deposit", "5"}, 2, "write field=value"},
 		{"a field that is given twice is wrong use", []string{"send", "account", "alice", "Deposit", "amount=5", "amount=6"}, 2, "given twice"},
+		{"an empty expectation is not none", []string{"send", "account", "alice", "Deposit", "amount=5", "--expect", ""}, 1, "400 InvalidParameter: If-Match"},
+		{"an empty key is not none", []string{"send", "account", "alice", "Deposit", "amount=5", "--id", ""}, 1, "400 InvalidParameter: Idempotency-Key"},
+		{"an empty time is not now", []string{"get", "account", "alice", "--at", ""}, 1, "400 InvalidParameter: at"},
+		{"an empty position is not waited for", []string{"query", "balances", "--after", ""}, 1, "400 InvalidParameter: after"},
+		{"an empty key is not all rows", []string{"query", "balances", "--key", ""}, 1, "404 NoSuchEntity"},
+		{"an empty version is not the beginning", []string{"events", "account", "alice", "--after", ""}, 2, "--after is empty"},
+		{"a condition that is given twice is wrong use", []string{"query", "balances", "balance>1", "balance>2"}, 2, "given twice"},
 		{"a word that is no condition is wrong use", []string{"query", "balances", "balance"}, 2, "is no condition"},
 		{"to follow one entity is wrong use", []string{"events", "account", "alice", "--follow"}, 2, "whole aggregate"},
 		{"an unknown output is wrong use", []string{"shards", "-o", "xml"}, 2, "must be table, json or yaml"},
@@ -117,6 +124,31 @@ func TestExitCodesTellDoneRefusedAndWrongUse(t *testing.T) {
 			holds(t, s.errors, "leftfold: ", c.says)
 		})
 	}
+}
+
+func TestAProjectionIsToldWhatToDo(t *testing.T) {
+	for _, args := range [][]string{{"projection"}, {"projection", "polish"}, {"projection", "polish", "balances"}} {
+		s := leftfold(t, args...)
+		if s.code != 2 || s.out != "" {
+			t.Errorf("%v: exit %d, want 2; on stdout: %s", args, s.code, s.out)
+		}
+		holds(t, s.errors, "leftfold: ", "rebuild, pause, resume or retry")
+	}
+}
+
+func TestABenchThatMeasuredNothingFailsAndTellsWhy(t *testing.T) {
+	s := leftfold(t, "bench", "--aggregate", "account", "--command", "Close", "--duration", "10ms", "-o", "json", "--server", "http://127.0.0.1:1")
+	if s.code != 1 || !json.Valid([]byte(s.out)) {
+		t.Errorf("exit %d, want 1; on stdout: %s", s.code, s.out)
+	}
+	holds(t, s.out, `"commands": 0`, `"connection": `)
+	holds(t, s.errors, "leftfold: no command succeeded")
+}
+
+func TestAPageWithoutEventsIsAnEmptyList(t *testing.T) {
+	p := serve(t, "-f", bank, "--data", t.TempDir())
+	p.must(t, "send", "account", "alice", "Open", "owner=Alice")
+	holds(t, p.must(t, "events", "account", "alice", "--after", "1", "-o", "json"), `"events": []`)
 }
 
 func TestFollowShowsEventsAsTheyCome(t *testing.T) {

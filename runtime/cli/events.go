@@ -39,6 +39,8 @@ interrupted; without --after, from now on.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			switch {
+			case after == "" && cmd.Flags().Changed("after"):
+				return wrongUse("--after is empty; leave it out to begin at the first event, or with --follow now")
 			case follow && len(args) == 2:
 				return wrongUse("--follow is for a whole aggregate: leave the entity out")
 			case follow:
@@ -57,7 +59,7 @@ interrupted; without --after, from now on.`,
 
 // history prints all pages of an entity's events.
 func (c *connection) history(ctx context.Context, w io.Writer, aggregate, entity, after string) error {
-	client, rows, raw := c.client(), []event(nil), []json.RawMessage(nil)
+	client, rows, raw := c.client(), []event(nil), []json.RawMessage{}
 	for {
 		query := url.Values{"limit": {pageLimit}}
 		if after != "" {
@@ -127,7 +129,7 @@ func (c *client) pages(ctx context.Context, aggregate, after string, each func([
 }
 
 // follow prints what comes until the context ends. A connection that breaks is
-// an error; the last id printed with -o json lets the user go on from there.
+// an error.
 func (c *connection) follow(ctx context.Context, w io.Writer, aggregate, after string) error {
 	query := url.Values{"after": {"end"}}
 	if after != "" {

@@ -16,7 +16,6 @@ import (
 func newGet() *cobra.Command {
 	var c connection
 	var version int64
-	var at, consistency string
 	cmd := &cobra.Command{
 		Use:     "get AGGREGATE ENTITY",
 		Short:   "Show an entity's state, now or earlier",
@@ -27,12 +26,7 @@ func newGet() *cobra.Command {
 			if cmd.Flags().Changed("version") {
 				query.Set("version", strconv.FormatInt(version, 10))
 			}
-			if at != "" {
-				query.Set("at", at)
-			}
-			if consistency != "" {
-				query.Set("consistency", consistency)
-			}
+			setGiven(cmd, query, "at", "consistency")
 			var answer json.RawMessage
 			if _, err := c.client().do(cmd.Context(), http.MethodGet, aggregatePath(args...), query, nil, nil, &answer); err != nil {
 				return err
@@ -42,8 +36,8 @@ func newGet() *cobra.Command {
 	}
 	c.flags(cmd)
 	cmd.Flags().Int64Var(&version, "version", 0, "as of this version")
-	cmd.Flags().StringVar(&at, "at", "", "as of this time (RFC 3339)")
-	cmd.Flags().StringVar(&consistency, "consistency", "", "strong (default) or local")
+	cmd.Flags().String("at", "", "as of this time (RFC 3339)")
+	cmd.Flags().String("consistency", "", "strong (default) or local")
 	cmd.MarkFlagsMutuallyExclusive("version", "at")
 	return cmd
 }

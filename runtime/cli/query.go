@@ -21,7 +21,7 @@ var operators = map[string]string{"=": "eq", "!=": "ne", ">": "gt", ">=": "gte",
 
 func newQuery() *cobra.Command {
 	var c connection
-	var key, order, cursor, after, wait string
+	var key string
 	var limit int
 	cmd := &cobra.Command{
 		Use:     "query PROJECTION [where]...",
@@ -35,15 +35,15 @@ func newQuery() *cobra.Command {
 				if m == nil {
 					return wrongUse("%q is no condition: write column=value, or with !=, <, <=, >, >=", where)
 				}
-				query.Set(m[1]+"["+operators[m[2]]+"]", m[3])
-			}
-			for name, value := range map[string]string{"order": order, "cursor": cursor, "after": after, "wait": wait} {
-				if value != "" {
-					query.Set(name, value)
+				filter := m[1] + "[" + operators[m[2]] + "]"
+				if query.Has(filter) {
+					return wrongUse("a condition with %s%s is given twice", m[1], m[2])
 				}
+				query.Set(filter, m[3])
 			}
+			setGiven(cmd, query, "order", "cursor", "after", "wait")
 			path := "/v1/projections/" + url.PathEscape(args[0])
-			if key != "" {
+			if cmd.Flags().Changed("key") {
 				path += "/" + url.PathEscape(key)
 			} else if cmd.Flags().Changed("limit") {
 				query.Set("limit", fmt.Sprint(limit))
@@ -57,11 +57,11 @@ func newQuery() *cobra.Command {
 	}
 	c.flags(cmd)
 	cmd.Flags().StringVar(&key, "key", "", "only the row with this key")
-	cmd.Flags().StringVar(&order, "order", "", "columns to sort by, - before one for descending")
+	cmd.Flags().String("order", "", "columns to sort by, - before one for descending")
 	cmd.Flags().IntVar(&limit, "limit", 100, "rows at most, 1 to 1000")
-	cmd.Flags().StringVar(&cursor, "cursor", "", "go on after an earlier answer (its next)")
-	cmd.Flags().StringVar(&after, "after", "", "wait until the projection has this position")
-	cmd.Flags().StringVar(&wait, "wait", "", "how long to wait for --after, as in 2s")
+	cmd.Flags().String("cursor", "", "go on after an earlier answer (its next)")
+	cmd.Flags().String("after", "", "wait until the projection has this position")
+	cmd.Flags().String("wait", "", "how long to wait for --after, as in 2s")
 	return cmd
 }
 

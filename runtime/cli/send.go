@@ -31,15 +31,15 @@ and bytes, JSON for everything else.`,
 				return err
 			}
 			header := http.Header{}
-			if id != "" {
+			// An empty one is sent too, and refused: it comes from a variable that
+			// is not set, and must not turn into no key and no expectation.
+			if cmd.Flags().Changed("id") {
 				header.Set("Idempotency-Key", id)
 			}
-			switch expect {
-			case "", "*":
-				if expect != "" {
-					header.Set("If-Match", "*")
-				}
-			default:
+			switch {
+			case expect == "*":
+				header.Set("If-Match", expect)
+			case cmd.Flags().Changed("expect"):
 				header.Set("If-Match", strconv.Quote(expect))
 			}
 			var answer json.RawMessage

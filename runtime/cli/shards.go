@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,7 +63,15 @@ func newShards() *cobra.Command {
 }
 
 func newProjection() *cobra.Command {
-	parent := &cobra.Command{Use: "projection", Short: "Rebuild, pause, resume or retry a projection"}
+	parent := &cobra.Command{
+		Use: "projection", Short: "Rebuild, pause, resume or retry a projection",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("there is no action %q; say rebuild, pause, resume or retry", args[0])
+			}
+			return errors.New("say which action: rebuild, pause, resume or retry")
+		},
+	}
 	for action, short := range map[string]string{
 		"rebuild": "Build it anew beside the old from event one, then switch over",
 		"pause":   "Stop applying events; the rows stay readable",
