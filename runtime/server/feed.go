@@ -65,11 +65,11 @@ func (f feed) Page(ctx context.Context, aggregate string, after eventstore.Posit
 
 // turn tells which of n shards is first after so many events.
 func turn(reached eventstore.Position, n int) int {
-	var seen int64
+	var seen uint64 // a caller's position may add up to more than an int64 holds
 	for _, seq := range reached.All() {
-		seen += seq
+		seen += uint64(seq)
 	}
-	return int(seen % int64(n))
+	return int(seen % uint64(n))
 }
 
 func (f feed) End(ctx context.Context, aggregate string) (eventstore.Position, error) {
