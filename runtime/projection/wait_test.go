@@ -3,6 +3,7 @@ package projection_test
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -105,6 +106,35 @@ func TestADisownedShardGetsNothing(t *testing.T) {
 			t.Errorf("waiting: %v, want NotCaughtUp", err)
 		}
 		a.Own(m)
+		wait(t, m, "totals", p)
+	})
+}
+
+// A position is the caller's word: one beyond the log must not make the worker
+// hurry for ever.
+func TestAWaitForWhatIsNotThereChangesNothing(t *testing.T) {
+	projectiontest.Each(t, func(t *testing.T, r *projectiontest.Rig) {
+		a := r.Aggregate("till", 1, till)
+		flushed := make(chan struct{}, 100)
+		m := r.Manager(func(c *projection.Config) {
+			c.FlushInterval = time.Hour
+			c.Observer.Flushed = func(string, int, time.Duration) { flushed <- struct{}{} }
+		})
+		a.Own(m)
+		apply(t, m, r.Define("totals", totals))
+		wait(t, m, "totals", a.Append("x", "Added", added{"", 1}))
+		<-flushed
+		var beyond eventstore.Position
+		beyond.Set(a.Shards[0].ID, math.MaxInt64)
+		if err := m.Wait(t.Context(), "totals", beyond, 0); !problem.Is(err, problem.NotCaughtUp) {
+			t.Fatalf("waiting: %v, want NotCaughtUp", err)
+		}
+		p := a.Append("x", "Added", added{"", 1})
+		select {
+		case <-flushed:
+			t.Error("the worker hurries although nobody waits for what there is")
+		case <-time.After(100 * time.Millisecond): // long enough for a worker that hurries
+		}
 		wait(t, m, "totals", p)
 	})
 }

@@ -76,8 +76,11 @@ func (w *worker) poke() {
 	}
 }
 
-// want makes the worker flush at once up to the sequence.
+// want makes the worker flush at once up to the sequence, if that is there.
 func (w *worker) want(seq int64) {
+	if _, head, _ := w.source.Committed(seq, 0); seq > head {
+		return
+	}
 	if ahead := w.ahead.Load(); ahead != nil {
 		ahead.want(seq)
 	}
