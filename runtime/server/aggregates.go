@@ -50,7 +50,14 @@ func (a aggregates) Events(ctx context.Context, aggregate, entity string, after 
 	if len(events) > limit {
 		return events[:limit], true, nil
 	}
-	if len(events) == 0 && after == 0 {
+	// An empty page is the end of a history, or there is none at all.
+	first := events
+	if len(events) == 0 && after > 0 {
+		if first, err = w.store.ReadEntity(ctx, served.id, entity, 0, 1); err != nil {
+			return nil, false, err
+		}
+	}
+	if len(first) == 0 {
 		return nil, false, problem.New(problem.NoSuchEntity, "%s %q has no events", aggregate, entity)
 	}
 	return events, false, nil

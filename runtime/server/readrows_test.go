@@ -74,6 +74,7 @@ func historyRows() []row {
 		{sentence: "the next page begins there", request: get(events + "?limit=2&after=2"), status: 200, has: []string{`{"events":[{"type":"Added","version":3,`, `"data":{"amount":3}}]}`}},
 		{sentence: "after the head there is nothing", request: get(events + "?after=3"), status: 200, has: []string{`{"events":[]}`}},
 		absent("an entity without events has no history", probePath("untold")+"/events", "NoSuchEntity"),
+		absent("nor has it one after a version", probePath("untold")+"/events?after=3", "NoSuchEntity"),
 		absent("an unknown aggregate has no histories", "/v1/aggregates/nothing/e/events", "UnknownName"),
 		invalid("a limit is at least 1", events+"?limit=0", "limit"),
 		invalid("a limit is at most 1,000", events+"?limit=1001", "limit"),
