@@ -68,12 +68,17 @@ func expand(paths []string) ([]string, error) {
 	return files, nil
 }
 
-// readFile splits a file into documents. Empty documents are left out.
+// readFile gives a file's documents.
 func readFile(file string) ([]document, []Problem) {
 	data, err := readBounded(file)
 	if err != nil {
 		return nil, []Problem{{File: file, Message: err.Error()}}
 	}
+	return readText(file, data)
+}
+
+// readText splits a file's text into documents. Empty ones are left out.
+func readText(file string, data []byte) ([]document, []Problem) {
 	var docs []document
 	var problems []Problem
 	for _, part := range split(data) {

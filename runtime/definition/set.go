@@ -60,28 +60,13 @@ func Load(paths []string) (*Set, []Problem, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l := loader{set: &Set{
-		Stores:      map[string]*v1alpha1.EventStore{},
-		Runtimes:    map[string]*v1alpha1.Runtime{},
-		Aggregates:  map[string]*Aggregate{},
-		Projections: map[string]*Projection{},
-	}, places: map[string]*document{}}
+	l := newLoader()
 	for _, file := range files {
-		docs, problems := readFile(file)
-		l.problems = append(l.problems, problems...)
-		for i := range docs {
-			if err := l.add(&docs[i]); err != nil {
-				return nil, nil, err
-			}
+		if err := l.take(readFile(file)); err != nil {
+			return nil, nil, err
 		}
 	}
-	l.references()
-	l.aggregates()
-	l.projections()
-	for _, d := range l.places {
-		l.problems = append(l.problems, d.broken...)
-	}
-	return l.set, sortProblems(l.problems), nil
+	return l.set, l.finish(), nil
 }
 
 // loader gathers a Set and its problems.
@@ -93,6 +78,37 @@ type loader struct {
 	// damaged tells that some object was left out, so that a missing reference
 	// may be that object's fault and is not told again.
 	damaged map[string]bool
+}
+
+func newLoader() *loader {
+	return &loader{set: &Set{
+		Stores:      map[string]*v1alpha1.EventStore{},
+		Runtimes:    map[string]*v1alpha1.Runtime{},
+		Aggregates:  map[string]*Aggregate{},
+		Projections: map[string]*Projection{},
+	}, places: map[string]*document{}}
+}
+
+// take adds what was read of one file.
+func (l *loader) take(docs []document, problems []Problem) error {
+	l.problems = append(l.problems, problems...)
+	for i := range docs {
+		if err := l.add(&docs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish checks what the documents say of each other and what they compute.
+func (l *loader) finish() []Problem {
+	l.references()
+	l.aggregates()
+	l.projections()
+	for _, d := range l.places {
+		l.problems = append(l.problems, d.broken...)
+	}
+	return sortProblems(l.problems)
 }
 
 func (l *loader) report(d *document, path, message, fix string) {

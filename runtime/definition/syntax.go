@@ -40,6 +40,7 @@ func notYAML(file string, text []byte, offset int, err error) Problem {
 		alias := "*" + unknownAnchor.FindStringSubmatch(said)[1]
 		line += bytes.Count(text[:max(0, bytes.Index(text, []byte(alias)))], []byte("\n"))
 	}
+	line = min(line, 1+bytes.Count(text, []byte("\n"))) // a text may end before what is expected
 	message := strings.TrimSpace(yamlLine.ReplaceAllString(yamlWrappers.Replace(said), ""))
 	message, _, _ = strings.Cut(strings.TrimLeft(message, ": "), "\n")
 	return Problem{
