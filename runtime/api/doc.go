@@ -29,6 +29,9 @@
 //     of events; so is a key without a row.
 //   - column[in] takes values separated by commas; \, is a comma and \\ a
 //     backslash within one.
+//   - A position has at most 2 KiB. Rows of a projection whose own would be longer
+//     (its sources have many hundred shards together) are answered without one;
+//     positions that commands give name one shard and can always be waited for.
 //   - ?after= on a projection waits for 2 s unless ?wait= says otherwise, at
 //     most a minute. ?wait= without ?after= is InvalidParameter.
 //   - On a stream, Last-Event-ID wins over ?after=, for a browser that

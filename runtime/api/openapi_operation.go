@@ -139,7 +139,7 @@ func projectionPaths(p ProjectionDefinition) object {
 
 func rowOperation(p ProjectionDefinition) object {
 	answer := object{
-		"type": "object", "required": []any{"key", "row", "position"},
+		"type": "object", "required": []any{"key", "row"},
 		"properties": object{"key": schemaRef(p.Name + ".key"), "row": schemaRef(p.Name + ".row"), "position": schemaRef("Position")},
 	}
 	return object{
@@ -161,7 +161,7 @@ func queryOperation(p ProjectionDefinition) object {
 		"properties": object{"key": schemaRef(p.Name + ".key"), "row": schemaRef(p.Name + ".row")},
 	}
 	page := object{
-		"type": "object", "required": []any{"rows", "position"},
+		"type": "object", "required": []any{"rows"},
 		"properties": object{
 			"rows":     object{"type": "array", "items": row},
 			"next":     object{"type": "string", "description": "Give it as cursor to go on; absent at the end"},

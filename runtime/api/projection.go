@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/problem"
 )
 
@@ -18,7 +20,18 @@ var actions = []Action{Rebuild, Pause, Resume, Retry}
 // rowAnswer is one row and the position it was read at.
 type rowAnswer struct {
 	Row
-	Position string `json:"position"`
+	Position string `json:"position,omitempty"`
+}
+
+// positionOf writes down what rows were read at. A projection of several
+// aggregates with very many shards can be at a position that is longer than one
+// may be; the rows are worth more than it, so it is "" then.
+func positionOf(at eventstore.Position) (string, error) {
+	text, err := at.Encode()
+	if errors.Is(err, eventstore.ErrPositionTooLong) {
+		return "", nil
+	}
+	return text, err
 }
 
 func (c *call) projectionRow() error {
@@ -46,7 +59,7 @@ func (c *call) projectionRow() error {
 		return err
 	}
 	answer := rowAnswer{Row: row}
-	if answer.Position, err = at.Encode(); err != nil {
+	if answer.Position, err = positionOf(at); err != nil {
 		return err
 	}
 	return c.ok(answer)
@@ -56,7 +69,7 @@ func (c *call) projectionRow() error {
 type rowsAnswer struct {
 	Rows     []Row  `json:"rows"`
 	Next     string `json:"next,omitempty"`
-	Position string `json:"position"`
+	Position string `json:"position,omitempty"`
 }
 
 func (c *call) queryProjection() error {
@@ -83,7 +96,7 @@ func (c *call) queryProjection() error {
 	if answer.Rows == nil {
 		answer.Rows = []Row{}
 	}
-	if answer.Position, err = rows.Position.Encode(); err != nil {
+	if answer.Position, err = positionOf(rows.Position); err != nil {
 		return err
 	}
 	return c.ok(answer)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strconv"
 	"strings"
@@ -161,6 +162,30 @@ func TestAWaitHasADefaultAndIsNotCutOffByTheReadTimeout(t *testing.T) {
 		}
 		if left <= want {
 			t.Errorf("%q: %s are left for a wait of %s", query, left, want)
+		}
+	}
+}
+
+func TestRowsAreAnsweredWithoutAPositionThatIsTooLong(t *testing.T) {
+	r := serveFakes(t, nil)
+	var wide eventstore.Position
+	for aggregate := range eventstore.AggregateID(8) {
+		for shard := range int32(eventstore.MaxShards) {
+			wide.Set(eventstore.ShardID{Aggregate: aggregate, Number: shard}, 1+int64(shard)*int64(shard))
+		}
+	}
+	if _, err := wide.Encode(); !errors.Is(err, eventstore.ErrPositionTooLong) {
+		t.Fatalf("the position is not too long: %v", err)
+	}
+	row := Row{Key: []byte(`"alice"`), Row: []byte(`{"owner":"A","balance":250}`)}
+	r.get = func(context.Context, any, Wait) (Row, eventstore.Position, error) { return row, wide, nil }
+	r.query = func(context.Context, Query) (Rows, error) { return Rows{Rows: []Row{row}, Position: wide}, nil }
+	for path, want := range map[string]string{
+		"/v1/projections/balances/alice": `{"key":"alice","row":{"owner":"A","balance":250}}`,
+		"/v1/projections/balances":       `{"rows":[{"key":"alice","row":{"owner":"A","balance":250}}]}`,
+	} {
+		if a := r.ask(t, "GET", path, ""); a.code != 200 || strings.TrimSpace(a.body) != want {
+			t.Errorf("%s: %d %s", path, a.code, a.body)
 		}
 	}
 }
