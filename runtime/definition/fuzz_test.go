@@ -37,7 +37,10 @@ func FuzzLoad(f *testing.F) {
 			t.Fatal(err)
 		}
 		problems := l.finish()
-		lines := 1 + bytes.Count(text, []byte("\n"))
+		lines := 1 // as YAML breaks lines
+		for _, b := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+			lines += bytes.Count(text, []byte(b))
+		}
 		for _, p := range problems {
 			switch {
 			case p.File != "base.yaml" && p.File != "manifest.yaml":
