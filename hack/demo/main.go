@@ -142,8 +142,13 @@ func (d *demo) use(ctx context.Context) error {
 
 func (d *demo) history(ctx context.Context) error {
 	d.title("Balances, history, and an earlier state")
+	position, err := ledger.New(d.server.URL, "").End(ctx)
+	if err != nil {
+		return err
+	}
+	d.say("projections follow within moments; --after waits until they hold what was written")
 	for _, words := range []string{
-		"query balances --order -balance",
+		"query balances --order -balance --after " + position,
 		"events account alice",
 		"get account alice",
 		"get account alice --version 2",

@@ -92,6 +92,13 @@ func (b *Books) Waits() []time.Duration {
 // Account names an account of this run.
 func (b *Books) Account(i int) string { return fmt.Sprintf("%s-%d", b.run, i) }
 
+// End is the position of all that is committed now.
+func (b *Books) End(ctx context.Context) (string, error) {
+	var page struct{ Position string }
+	err := b.get(ctx, "/v1/events/account", url.Values{"after": {"end"}}, &page)
+	return page.Position, err
+}
+
 // Open opens n accounts, and must not fail.
 func (b *Books) Open(ctx context.Context, n int) error {
 	for i := range n {
