@@ -41,7 +41,9 @@ type Limits struct {
 	// answered Overloaded.
 	MailboxCommands int
 	MailboxBytes    int64
-	EntityCommands  int
+	// HeldBytes (128 MiB) bounds the same bytes over all shards of the host.
+	HeldBytes      int64
+	EntityCommands int
 
 	// BatchCommands (1,024), BatchEvents (2,048) and BatchBytes (4 MiB) bound
 	// what a shard gathers while a batch is in flight. A command may pass the
@@ -161,6 +163,7 @@ func (c Config) withDefaults() Config {
 		value int64
 	}{
 		{&l.MailboxBytes, 64 << 20},
+		{&l.HeldBytes, 128 << 20},
 		{&l.MemoryBytes, 256 << 20},
 		{&l.FeedBytes, 8 << 20},
 		{(*int64)(&l.AppendTimeout), int64(5 * time.Second)},

@@ -29,6 +29,7 @@ type Host struct {
 	pruner    *pruner
 	loads     *loadPool
 	memory    atomic.Int64
+	held      atomic.Int64 // bytes of all mailboxes
 	requests  requestPool
 
 	ticks   sync.WaitGroup
@@ -212,7 +213,10 @@ func (h *Host) newShard(spec Spec, row eventstore.ShardState, generation int64) 
 		host: h, id: spec.ID, aggregate: spec.Aggregate, slots: row.Slots,
 		log:  h.cfg.Logger.With(slog.String("aggregate", spec.Aggregate), slog.Int("shard", int(spec.ID.Number))),
 		done: make(chan struct{}),
-		box:  mailbox{maxCount: int64(l.MailboxCommands), maxBytes: l.MailboxBytes, wake: make(chan struct{}, 1)},
+		box: mailbox{
+			maxCount: int64(l.MailboxCommands), maxBytes: l.MailboxBytes, wake: make(chan struct{}, 1),
+			maxHeld: l.HeldBytes, held: &h.held,
+		},
 		feed: feed{maxEvents: l.FeedEvents, maxBytes: l.FeedBytes, head: row.Head},
 	}
 	s.ctx, s.cancel = context.WithCancel(h.ctx)

@@ -137,6 +137,9 @@ type mailbox struct {
 	maxBytes int64
 	count    atomic.Int64
 	bytes    atomic.Int64
+	// held are the bytes of all mailboxes of the host.
+	maxHeld int64
+	held    *atomic.Int64
 
 	mu      sync.Mutex
 	arrived []*request
@@ -151,9 +154,14 @@ func (m *mailbox) put(r *request) error {
 		m.count.Add(-1)
 		return overloaded("the shard holds as many commands as it can")
 	}
-	if m.bytes.Add(int64(r.bytes)) > m.maxBytes {
+	bytes, held := m.bytes.Add(int64(r.bytes)), m.held.Add(int64(r.bytes))
+	if bytes > m.maxBytes {
 		m.release(r)
 		return overloaded("the shard holds as many bytes of commands as it can")
+	}
+	if held > m.maxHeld {
+		m.release(r)
+		return overloaded("the shards hold as many bytes of commands as they can")
 	}
 	m.mu.Lock()
 	if m.closed != nil {
@@ -205,4 +213,5 @@ func (m *mailbox) close(err error) {
 func (m *mailbox) release(r *request) {
 	m.count.Add(-1)
 	m.bytes.Add(-int64(r.bytes))
+	m.held.Add(-int64(r.bytes))
 }

@@ -59,9 +59,10 @@ func TestAFullMailboxIsOverloaded(t *testing.T) {
 		limit func(*shard.Limits)
 		body  string
 	}{
-		"by number":     {func(l *shard.Limits) { l.MailboxCommands = 20 }, `{"amount":1}`},
-		"by bytes":      {func(l *shard.Limits) { l.MailboxBytes = 2000 }, `{"amount":` + strings.Repeat(" ", 80) + `1}`},
-		"for an entity": {func(l *shard.Limits) { l.EntityCommands, l.BatchCommands = 10, 5 }, `{"amount":1}`},
+		"by number":                       {func(l *shard.Limits) { l.MailboxCommands = 20 }, `{"amount":1}`},
+		"by bytes":                        {func(l *shard.Limits) { l.MailboxBytes = 2000 }, `{"amount":` + strings.Repeat(" ", 80) + `1}`},
+		"by bytes of all shards together": {func(l *shard.Limits) { l.HeldBytes = 2000 }, `{"amount":` + strings.Repeat(" ", 80) + `1}`},
+		"for an entity":                   {func(l *shard.Limits) { l.EntityCommands, l.BatchCommands = 10, 5 }, `{"amount":1}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
