@@ -347,6 +347,30 @@ func TestDeadlinesAreThoseOfContextsWhateverTheCommandClockSays(t *testing.T) {
 	})
 }
 
+// A new owner's clock may be behind the one before.
+func TestTimesNeverGoBackInATakeover(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.must("a", "Open", "")
+		keyed := r.command("a", "Deposit", `{"amount":1}`)
+		r.send(keyed)
+		other := r.another(func(c *shard.Config, _ *shard.Definition) {
+			c.Now = func() time.Time { return time.Now().Add(-time.Hour) }
+		})
+		if got := other.send(keyed); !got.answer.Replay {
+			t.Errorf("a repeat: %+v, %v", got.answer, got.err)
+		}
+		other.must("a", "Deposit", `{"amount":1}`)
+		other.must("b", "Open", "")
+		last := r.events("a")[1]
+		for _, e := range append(other.events("a")[2:], other.events("b")...) {
+			if e.RecordedAt.Before(last.RecordedAt) || e.Entity == "a" && e.Meta.Time.Before(last.Meta.Time) {
+				t.Errorf("%s %d: at %v, recorded %v; the one before at %v, %v", e.Entity, e.Version, e.Meta.Time, e.RecordedAt, last.Meta.Time, last.RecordedAt)
+			}
+		}
+	})
+}
+
 func TestTimesNeverGoBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var offset atomic.Int64

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/shard"
 )
 
@@ -43,6 +44,33 @@ func TestARequestThatComesAsTheShardEndsIsHandedOn(t *testing.T) {
 		wantNotOwner(t, refused.wait().err)
 		wantNotOwner(t, late.wait().err)
 		wantNotOwner(t, read.wait().err)
+	})
+}
+
+func TestAShardThatEndsForAnUnforeseenCauseSaysThatNothingRan(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.must("a", "Open", "")
+		g := r.gate()
+		r.once(func(b []eventstore.Batch, _ func() []eventstore.AppendResult) []eventstore.AppendResult {
+			g.pass()
+			return all(b, eventstore.Unknown)
+		})
+		r.store.set(func() {
+			r.store.claim = func(eventstore.ClaimRequest, func() (eventstore.ShardState, error)) (eventstore.ShardState, error) {
+				return eventstore.ShardState{}, eventstore.ErrUnknownName // the tables are gone
+			}
+		})
+		unsure := r.start(t.Context(), r.command("a", "Deposit", `{"amount":1}`))
+		<-g.arrived
+		later := r.start(t.Context(), r.command("a", "Deposit", `{"amount":2}`))
+		synctest.Wait()
+		g.open()
+		wantReason(t, unsure.wait().err, problem.OutcomeUnknown)
+		wantReason(t, later.wait().err, problem.NotAttempted)
+		_, err := r.s.Handle(t.Context(), r.command("a", "Touch", ""))
+		wantReason(t, err, problem.NotAttempted)
+		<-r.s.Done()
 	})
 }
 
