@@ -31,6 +31,7 @@ func TestAnOutageOfTheDatabaseEndsWithoutLossOrRepetition(t *testing.T) {
 	}
 	row{status: 503, reason: "NotAttempted", request: get("/v1/projections/counts")}.run(t, r)
 	row{status: 503, reason: "NotAttempted", request: get("/v1/projections/counts/e-1")}.run(t, r)
+	row{status: 504, reason: "OutcomeUnknown", request: post("/v1/projections/counts:retry", "{}")}.run(t, r)
 	if err := database.Restart(); err != nil {
 		t.Fatal(err)
 	}

@@ -112,15 +112,15 @@ func (q queries) Act(ctx context.Context, name string, action api.Action) error 
 	if err != nil {
 		return err
 	}
-	switch action {
-	case api.Rebuild:
-		return p.manager.Rebuild(ctx, name)
-	case api.Pause:
-		return p.manager.Pause(ctx, name)
-	case api.Resume:
-		return p.manager.Resume(ctx, name)
-	case api.Retry:
-		return p.manager.Retry(ctx, name)
+	act := map[api.Action]func(context.Context, string) error{
+		api.Rebuild: p.manager.Rebuild, api.Pause: p.manager.Pause, api.Resume: p.manager.Resume, api.Retry: p.manager.Retry,
+	}[action]
+	if act == nil {
+		return problem.On(problem.InvalidParameter, "action", "%q is not known", string(action))
 	}
-	return problem.On(problem.InvalidParameter, "action", "%q is not known", string(action))
+	if err := act(ctx, name); err == nil || !unreachable(err) {
+		return err
+	}
+	// An action is more than one statement, so one may have come through.
+	return problem.New(problem.OutcomeUnknown, "the database with the rows was lost meanwhile: whether the action was taken is not known; ask for it again")
 }
