@@ -110,6 +110,7 @@ func TestExitCodesTellDoneRefusedAndWrongUse(t *testing.T) {
 		{"dev without files is wrong use", []string{"dev"}, 2, "say which files"},
 		{"lint without files is wrong use", []string{"lint"}, 2, "say which files"},
 		{"files that are not there are refused", []string{"lint", "-f", "nothing"}, 1, "nothing"},
+		{"dev reads every file that a shell's pattern gave", []string{"dev", "-f", bank, "nothing"}, 1, "nothing"},
 		{"dev refuses files that are not there", []string{"dev", "-f", "nothing"}, 1, "nothing"},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {

@@ -36,8 +36,9 @@ themselves, if they are sound and history does not contradict them.
 
 When it serves, it prints one line: ready http://HOST:PORT`,
 		Example: "  leftfold dev -f config/samples/bank --data ./data",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d.files = append(d.files, args...) // what a shell makes of -f *.yaml
 			if len(d.files) == 0 {
 				return errors.New("say which files: leftfold dev -f FILE_OR_DIR")
 			}
