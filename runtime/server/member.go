@@ -25,7 +25,22 @@ const (
 func (w *workload) heartbeat(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
-	return w.store.Heartbeat(ctx, eventstore.Member{Incarnation: w.self, Address: address})
+	err := w.store.Heartbeat(ctx, eventstore.Member{Incarnation: w.self, Address: address})
+	if err != nil {
+		w.beating.Store(nil)
+		return err
+	}
+	now := time.Now()
+	w.beating.CompareAndSwap(nil, &now)
+	return nil
+}
+
+// mayJudge tells whether this process's own heartbeats have arrived for so long
+// that another's silence means something: after an outage of the store, all have
+// been silent.
+func (w *workload) mayJudge() bool {
+	since := w.beating.Load()
+	return since != nil && time.Since(*since) >= heartbeatTimeout
 }
 
 // heartbeats says that this process lives, as long as it does.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leftfold/leftfold/api/language"
@@ -40,6 +41,10 @@ type workload struct {
 
 	mu         sync.Mutex
 	aggregates map[string]*aggregate
+
+	// beating is since when every heartbeat has reached the store; nil when the
+	// last one has not.
+	beating atomic.Pointer[time.Time]
 
 	// tend ends when shards that stop are not to be opened again.
 	tend   context.Context
