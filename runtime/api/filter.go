@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/leftfold/leftfold/runtime/problem"
 )
@@ -136,7 +137,7 @@ func splitValues(text string) []string {
 func parseValue(columnType, text string) (any, bool) {
 	switch columnType {
 	case "string":
-		return text, !strings.Contains(text, "\x00")
+		return text, utf8.ValidString(text) && !strings.Contains(text, "\x00")
 	case "int":
 		n, err := strconv.ParseInt(text, 10, 64)
 		return n, err == nil && whole.MatchString(text)

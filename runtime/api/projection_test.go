@@ -226,6 +226,17 @@ func TestKeysOfProjectionsMayHoldAnything(t *testing.T) {
 	}
 }
 
+func TestKeysOfProjectionsAreText(t *testing.T) {
+	r := serveFakes(t, nil)
+	r.get = func(_ context.Context, key any, _ Wait) (Row, eventstore.Position, error) {
+		t.Errorf("%q was looked for", key)
+		return Row{}, at(1), nil
+	}
+	for _, key := range []string{"a%00", "%FF", "a%ED%A0%80"} {
+		expect(t, r.ask(t, "GET", "/v1/projections/balances/"+key, ""), 400, problem.InvalidParameter, "account")
+	}
+}
+
 func TestProjectionsAreManaged(t *testing.T) {
 	r := serveFakes(t, nil)
 	var got Action
