@@ -132,3 +132,35 @@ func TestStubsAreDeleted(t *testing.T) {
 		}
 	})
 }
+
+// A transaction that hangs must not keep a process from ending: nothing is lost
+// with it, and another does it again.
+func TestClosingWaitsForATransactionOnlySoLong(t *testing.T) {
+	r := projectiontest.Postgres(t)
+	a := r.Aggregate("till", 1, till)
+	m := r.Manager()
+	a.Own(m)
+	apply(t, m, r.Define("totals", totals))
+	wait(t, m, "totals", a.Append("x", "Added", added{"", 1}))
+	inTheWay, err := r.DB.Writer.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inTheWay.Rollback() //nolint:errcheck // it is in the way, nothing else
+	if _, err := inTheWay.ExecContext(t.Context(), "SELECT FROM projection_offset FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	a.Append("x", "Added", added{"", 1})
+	eventually(t, "the worker's transaction waits for the lock", func() bool {
+		var n int
+		err := r.DB.Writer.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_locks l
+			WHERE NOT l.granted AND l.pid <> pg_backend_pid() AND pg_blocking_pids(l.pid) && ARRAY(
+				SELECT pid FROM pg_locks WHERE relation = 'projection_offset'::regclass)`).Scan(&n)
+		return err == nil && n > 0
+	})
+	began := time.Now()
+	m.Close()
+	if took := time.Since(began); took > 6*time.Second { // without a bound it is the lock's, 10 s
+		t.Errorf("closing took %s", took)
+	}
+}

@@ -12,9 +12,13 @@ import (
 // transactionTimeout bounds one transaction; a healthy one takes milliseconds.
 const transactionTimeout = 30 * time.Second
 
+// stopGrace is what a stop grants to a transaction under way. A database that
+// hangs must not keep the process from handing its shards over.
+const stopGrace = 3 * time.Second
+
 // transact runs f in one writing transaction, when there is room for one. A
-// worker that is told to stop lets the transaction end: it is short, and a
-// rollback would only have another do it again.
+// worker that is told to stop lets the transaction end, within stopGrace: it is
+// short, and a rollback would only have another do it again.
 func (w *worker) transact(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
 	select {
 	case w.env.inFlight <- struct{}{}:
@@ -22,8 +26,10 @@ func (w *worker) transact(ctx context.Context, f func(ctx context.Context, tx *s
 		return ctx.Err()
 	}
 	defer func() { <-w.env.inFlight }()
+	stopped := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
 	defer cancel()
+	defer context.AfterFunc(stopped, func() { time.AfterFunc(stopGrace, cancel) })()
 	return w.env.DB.Write(ctx, func(tx *sql.Tx) error { return f(ctx, tx) })
 }
 
