@@ -35,11 +35,15 @@ func (s *Shard) load(e *entity) {
 	s.startLoad(e, 0)
 }
 
+// Each attempt has twice the time of the one before, so many times: an entity
+// that remembers very many keys must not stay out of reach for its size alone.
+const patientLoads = 4
+
 func (s *Shard) startLoad(e *entity, tries int) {
 	def := s.cur
 	l := loader{
 		reader: s.host.cfg.Store, aggregate: s.id.Aggregate, name: s.aggregate,
-		behavior: def.Behavior, timeout: s.limits().CallTimeout, log: s.log,
+		behavior: def.Behavior, timeout: s.limits().CallTimeout << min(tries, patientLoads), log: s.log,
 	}
 	s.host.loads.submit(func() {
 		got, err := l.entity(s.ctx, e.id, s.host.cfg.Now(), def)

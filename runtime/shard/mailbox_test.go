@@ -205,6 +205,30 @@ func TestALoadIsTriedAgainAsLongAsSomebodyWaits(t *testing.T) {
 	})
 }
 
+// slow is a store that takes its time over an entity with many remembered keys.
+type slow struct {
+	eventstore.Store
+	takes time.Duration
+}
+
+func (s slow) LoadOutcomes(ctx context.Context, a eventstore.AggregateID, entity string) ([]eventstore.Outcome, error) {
+	select {
+	case <-time.After(s.takes):
+		return s.Store.LoadOutcomes(ctx, a, entity)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func TestALoadThatTakesLongIsGivenMoreTimeWhenItIsTriedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := rigOn(t, slow{newStore(t), 20 * time.Second}, "host-a")
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		wantNone(t, r.start(ctx, r.command("a", "Open", "")).wait().err)
+	})
+}
+
 func TestTheMailboxDoesNotFillWithTheDeadWhileTheStoreIsAway(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, limits(func(l *shard.Limits) { l.MailboxCommands = 50 }))
