@@ -2,6 +2,9 @@ package cli_test
 
 import (
 	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -125,6 +128,19 @@ func TestExitCodesTellDoneRefusedAndWrongUse(t *testing.T) {
 			holds(t, s.errors, "leftfold: ", c.says)
 		})
 	}
+}
+
+func TestAsAPluginOfKubectlItCallsItselfSo(t *testing.T) {
+	plugin := filepath.Join(t.TempDir(), "kubectl-leftfold") // kubectl runs it by its whole path
+	if err := os.Symlink(binary, plugin); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), plugin, "get", "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(t, string(out), "Usage:\n  kubectl leftfold get AGGREGATE ENTITY")
+	holds(t, leftfold(t, "get", "--help").out, "Usage:\n  leftfold get AGGREGATE ENTITY")
 }
 
 func TestAProjectionIsToldWhatToDo(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,8 +85,8 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	// kubectl runs a plugin by its own name; say so in the help then.
-	if strings.HasPrefix(os.Args[0], "kubectl-") {
-		root.Use = "kubectl leftfold"
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") {
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl leftfold"}
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDev(), newLint(), newSend(), newGet(), newEvents(), newQuery(), newShards(), newProjection(), newVerify(), newBench())
