@@ -3,7 +3,9 @@ package projection
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
@@ -33,6 +35,29 @@ func (w *worker) transact(ctx context.Context, f func(ctx context.Context, tx *s
 	return w.env.DB.Write(ctx, func(tx *sql.Tx) error { return f(ctx, tx) })
 }
 
+// panicked is the error of a target that panicked.
+type panicked struct{ cause any }
+
+func (p *panicked) Error() string { return fmt.Sprintf("applying it panicked: %v", p.cause) }
+
+// fold lets the target write what the events mean. A panic of it is the events'
+// failure: the process has other work.
+func (w *worker) fold(ctx context.Context, tx *sql.Tx, events []eventstore.Event) (failures []Failure, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.log.Error("a projection panicked", "panic", cause, "stack", string(debug.Stack()))
+			failures, err = nil, &panicked{cause}
+		}
+	}()
+	return w.writer.Apply(ctx, tx, events)
+}
+
+// refused tells of an error that lies in an event and not in the circumstances,
+// so that trying the same again is of no use.
+func (w *worker) refused(err error) bool {
+	return err != nil && (w.env.DB.Refused(err) || errors.As(err, new(*panicked)))
+}
+
 // apply moves the offset and then writes what the events mean.
 func (w *worker) apply(ctx context.Context, from, to int64, events []eventstore.Event) ([]Failure, error) {
 	var failures []Failure
@@ -44,7 +69,7 @@ func (w *worker) apply(ctx context.Context, from, to int64, events []eventstore.
 			return nil
 		}
 		var err error
-		if failures, err = w.writer.Apply(ctx, tx, events); err != nil {
+		if failures, err = w.fold(ctx, tx, events); err != nil {
 			return err
 		}
 		return park(ctx, tx, w.feed, failures)
@@ -103,12 +128,12 @@ func (w *worker) retryEntity(ctx context.Context, entity string, p parkedEntity)
 			return err
 		}
 		var err error
-		if failures, err = w.writer.Apply(ctx, tx, wanted); err != nil {
+		if failures, err = w.fold(ctx, tx, wanted); err != nil {
 			return err
 		}
 		return w.settleRetry(ctx, tx, entity, next, failures)
 	})
-	if err != nil && w.env.DB.Refused(err) {
+	if w.refused(err) {
 		w.forget()
 		if limit > 1 {
 			w.single = offset

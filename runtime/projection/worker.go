@@ -258,11 +258,11 @@ func (w *worker) flush(ctx context.Context, offset int64, events []eventstore.Ev
 	to := events[len(events)-1].Seq
 	began := time.Now()
 	failures, err := w.apply(ctx, offset, to, w.wantedOf(events))
-	if err != nil && w.env.DB.Refused(err) {
+	if w.refused(err) {
 		if len(events) > 1 {
 			w.single = to
 			w.forget()
-			w.log.Warn("the database refuses a value: applying the batch event by event", "error", err)
+			w.log.Warn("one of the events cannot be applied: applying the batch event by event", "error", err)
 			return nil
 		}
 		w.writer.Forget()
