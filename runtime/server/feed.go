@@ -7,6 +7,7 @@ import (
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/problem"
+	"github.com/leftfold/leftfold/runtime/shard"
 )
 
 // remotePoll is how often a waiting stream looks at shards that another process
@@ -85,6 +86,16 @@ func (f feed) End(ctx context.Context, aggregate string) (eventstore.Position, e
 	return end, err
 }
 
+// ended tells of a shard that has stopped here and may be served elsewhere.
+func ended(s *shard.Shard) bool {
+	select {
+	case <-s.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 func (f feed) Wait(ctx context.Context, aggregate string, after eventstore.Position) error {
 	_, a, err := f.server.find(aggregate)
 	if err != nil {
@@ -94,7 +105,7 @@ func (f feed) Wait(ctx context.Context, aggregate string, after eventstore.Posit
 	remote := false
 	for number := range a.ranges {
 		s := a.shard(int32(number))
-		if s == nil {
+		if s == nil || ended(s) {
 			remote = true
 			continue
 		}
@@ -103,7 +114,8 @@ func (f feed) Wait(ctx context.Context, aggregate string, after eventstore.Posit
 		if _, head, _ := s.Committed(0, 0); head > after.Get(s.ID()) {
 			return nil
 		}
-		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(changed)})
+		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(changed)},
+			reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(s.Done())})
 	}
 	if remote {
 		timer := time.NewTimer(remotePoll)
