@@ -394,8 +394,9 @@ func (d *decoder) encoded(t *Type) (ref.Val, *Refusal) {
 		}
 		return types.Bytes(b), nil
 	case Timestamp:
-		var at time.Time
-		if err := at.UnmarshalText([]byte(s)); err != nil {
+		at, err := time.Parse(time.RFC3339Nano, s)
+		// Go takes an hour of one digit and a comma before the fraction as well.
+		if err != nil || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
 			return nil, refuse(WrongType, "is no timestamp: write RFC 3339, such as \"2026-01-31T12:00:00Z\"")
 		}
 		v, err := conformTime(nil, at.In(notUTC))

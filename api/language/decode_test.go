@@ -139,6 +139,8 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		{"bytes that are no base64", "Take", `{"b":"***"}`, WrongType, "b", "base64"},
 		{"bytes without padding", "Take", `{"b":"AAE"}`, WrongType, "b", "base64"},
 		{"a timestamp without a zone", "Take", `{"at":"2026-01-01T00:00:00"}`, WrongType, "at", "RFC 3339"},
+		{"a timestamp with an hour of one digit", "Take", `{"at":"2026-01-01T1:00:00Z"}`, WrongType, "at", "RFC 3339"},
+		{"a timestamp with a comma", "Take", `{"at":"2026-01-01T01:00:00,5Z"}`, WrongType, "at", "RFC 3339"},
 		{"a timestamp of the 13th month", "Take", `{"at":"2026-13-01T00:00:00Z"}`, WrongType, "at", "RFC 3339"},
 		{"a timestamp before year 1", "Take", `{"at":"0001-01-01T00:00:00+01:00"}`, WrongType, "at", "years 1 to 9999"},
 		{"a duration in minutes", "Take", `{"wait":"2m"}`, WrongType, "wait", "seconds"},
