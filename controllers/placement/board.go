@@ -36,6 +36,9 @@ type board struct {
 
 	load           []int64 // of a member
 	inZone, inNode [][]int // shards of an aggregate there
+	size           []int   // shards of an aggregate, orphans too
+	carriers       int     // active members
+	zoneSlack      float64 // how uneven a zone may be, as a share of what is even
 
 	lower, upper, gain int64 // the band, and what makes a balance move worth it
 
@@ -151,7 +154,9 @@ func (b *board) seatShards() {
 		if aggregate == len(b.inZone) {
 			b.inZone = append(b.inZone, make([]int, len(b.zoneSize)))
 			b.inNode = append(b.inNode, make([]int, len(b.nodeSize)))
+			b.size = append(b.size, 0)
 		}
+		b.size[aggregate]++
 		b.aggregate = append(b.aggregate, aggregate)
 		b.shardSeed = append(b.shardSeed, hashName(s.Aggregate, uint64(s.Number)))
 		for _, id := range s.Avoid {
@@ -186,7 +191,7 @@ func (b *board) seat(shard, member int) {
 // drawBand computes the mean over active members of all that they have or will
 // have to carry, which is all but what members that are not ready keep.
 func (b *board) drawBand(policy Policy) {
-	total, carriers := int64(0), int64(0)
+	total := int64(0)
 	for i, cost := range b.cost {
 		owner := b.owner[i]
 		if owner == nobody || b.active[owner] || b.members[owner].Draining {
@@ -195,10 +200,11 @@ func (b *board) drawBand(policy Policy) {
 	}
 	for _, active := range b.active {
 		if active {
-			carriers++
+			b.carriers++
 		}
 	}
-	mean := total / max(1, carriers)
+	mean := total / int64(max(1, b.carriers))
+	b.zoneSlack = policy.Tolerance
 	b.gain = max(1, int64(policy.Tolerance*float64(mean)))
 	b.lower, b.upper = mean-b.gain, mean+b.gain
 }

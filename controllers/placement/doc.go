@@ -44,7 +44,9 @@
 // new owner is chosen for spread among those within the tolerance of the least
 // loaded one, and then by a hash of shard and member, so that shards that went
 // together do not stay together. Later a shard moves for spread, or two of them
-// change places, only where that takes no member further out of the band.
+// change places (which takes a MaxMoves of 2), only off a zone that has more than
+// is even by the tolerance, or a node that has half as much again, and only where
+// the two members get, together, no further out of the band.
 //
 // # Why it ends
 //

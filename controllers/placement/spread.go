@@ -10,11 +10,12 @@ const maxExchanges = 500_000
 // node, where no member gets further out of the band.
 func (b *board) spread(budget int) {
 	for shard := 0; shard < len(b.shards) && budget > 0; shard++ {
-		if b.movable(shard) && b.crowded(shard) {
-			if to, ok := b.roomier(shard); ok {
-				b.move(shard, to, Spread)
-				budget--
-			}
+		if !b.movable(shard) {
+			continue
+		}
+		if to, ok := b.roomier(shard); ok {
+			b.move(shard, to, Spread)
+			budget--
 		}
 	}
 	if len(b.plan.Assign) == 0 {
@@ -35,26 +36,33 @@ func (b *board) spreadGain(shard, to int) (zone, node float64) {
 	return zone, node
 }
 
-// crowded is a quick look whether there can be any better place for the shard.
-func (b *board) crowded(shard int) bool {
+// nodeSlack is how uneven a node may be, as a share of what is even, before a move
+// is worth it: what matters is that an aggregate of few shards is not on one node.
+const nodeSlack = 0.5
+
+// crowded tells whether the shard's aggregate has more shards in the owner's zone,
+// and on its node, than is even and the slack.
+func (b *board) crowded(shard int) (zone, node bool) {
 	a, from := b.aggregate[shard], b.owner[shard]
-	zone := crowding(b.inZone[a][b.zone[from]], b.zoneSize[b.zone[from]])
-	node := crowding(b.inNode[a][b.node[from]], b.nodeSize[b.node[from]])
-	for z, count := range b.inZone[a] {
-		if b.zoneSize[z] > 0 && crowding(count+1, b.zoneSize[z]) < zone {
-			return true
-		}
-	}
-	for n, count := range b.inNode[a] {
-		if b.nodeSize[n] > 0 && crowding(count+1, b.nodeSize[n]) < node {
-			return true
-		}
-	}
-	return false
+	z, n := b.zone[from], b.node[from]
+	zone = b.inZone[a][z] > b.room(a, b.zoneSize[z], b.zoneSlack)
+	node = b.inNode[a][n] > b.room(a, b.nodeSize[n], nodeSlack)
+	return zone, node
+}
+
+// room is how many shards of an aggregate may be where so many members are.
+func (b *board) room(aggregate, members int, slack float64) int {
+	all := b.size[aggregate] * members
+	even := (all + b.carriers - 1) / b.carriers
+	return even + int(slack*float64(all)/float64(b.carriers))
 }
 
 // roomier finds the best member that the shard can move to for spread alone.
 func (b *board) roomier(shard int) (to int, ok bool) {
+	zoneCrowded, nodeCrowded := b.crowded(shard)
+	if !zoneCrowded && !nodeCrowded {
+		return 0, false
+	}
 	from, cost := b.owner[shard], b.cost[shard]
 	var best transfer
 	for _, m := range b.targets {
@@ -62,10 +70,8 @@ func (b *board) roomier(shard int) (to int, ok bool) {
 			continue
 		}
 		t := b.transfer(shard, m, 0)
-		if t.zone < 0 || (t.zone == 0 && t.node <= 0) || (ok && !t.before(best)) {
-			continue
-		}
-		if b.keepsBand(from, m, cost) {
+		worth := (zoneCrowded && t.zone > 0) || (nodeCrowded && t.zone >= 0 && t.node > 0)
+		if worth && (!ok || t.before(best)) && b.keepsBand(from, m, cost) {
 			best, to, ok = t, m, true
 		}
 	}
@@ -86,7 +92,10 @@ func (b *board) exchange(budget int) {
 	held := b.shardsByOwner()
 	tries := 0
 	for shard := 0; shard < len(b.shards) && budget >= 2; shard++ {
-		if !b.movable(shard) || !b.target[b.owner[shard]] || !b.crowded(shard) {
+		if !b.movable(shard) || !b.target[b.owner[shard]] {
+			continue
+		}
+		if zone, _ := b.crowded(shard); !zone {
 			continue
 		}
 		from := b.owner[shard]
