@@ -12,23 +12,24 @@ type ShardID struct {
 // which it was seen. Members are named by their incarnation.
 type Observation interface{ observe(*Tracker, time.Time) }
 
-// Joined: the member is to be watched; its clock starts. Again: nothing.
+// Joined tells that the member is to be watched; its clock starts. Told again, it
+// does nothing.
 type Joined struct{ Member string }
 
-// Left: the member's pod is gone, or nothing is expected of it any more.
+// Left tells that the member's pod is gone, or nothing is expected of it any more.
 type Left struct{ Member string }
 
-// Pong: the member said something, whatever it was.
+// Pong tells that the member said something, whatever it was.
 type Pong struct{ Member string }
 
-// Refused: a connection to the member was refused or reset.
+// Refused tells that a connection to the member was refused or reset.
 type Refused struct {
 	Member string
 	// Redial: it was the dial that the verdict Redial asked for.
 	Redial bool
 }
 
-// Drains: the member said that it drains, or its pod is being deleted.
+// Drains tells that the member said so, or that its pod is being deleted.
 type Drains struct {
 	Member string
 	Cause  DrainCause
@@ -45,15 +46,15 @@ const (
 	PodDeleted DrainCause = "PodDeleted"
 )
 
-// Readiness: the pod's condition Ready, as Kubernetes has it. A member that it was
-// never told of counts as ready.
+// Readiness tells the pod's condition Ready, as Kubernetes has it. A member that
+// it was never told of counts as ready.
 type Readiness struct {
 	Member string
 	Ready  bool
 }
 
-// ShardFailed: the member says that it cannot serve a shard. To be told once for
-// each failure.
+// ShardFailed tells that the member cannot serve a shard, as it says itself. To be
+// told once for each failure.
 type ShardFailed struct {
 	Member string
 	Shard  ShardID
@@ -76,23 +77,24 @@ const (
 	StoreRefused ShardCause = "StoreRefused"
 )
 
-// ShardServed: the member serves the shard. To be told when it begins; again:
-// nothing.
+// ShardServed tells that the member serves the shard. To be told when it begins;
+// told again, it does nothing.
 type ShardServed struct {
 	Member string
 	Shard  ShardID
 }
 
-// ShardReleased: the member has the shard no more, as planned.
+// ShardReleased tells that the member has the shard no more, as planned.
 type ShardReleased struct {
 	Member string
 	Shard  ShardID
 }
 
-// Retry: what made the shard fail may have changed (its definition did, or a
-// person asks): it starts anew, at once if it was stalled.
+// Retry tells that what made the shard fail may have changed (its definition did,
+// or a person asks): its count starts anew, and it is restarted if it is down.
 type Retry struct{ Shard ShardID }
 
-// Heartbeats: how old the members' heartbeats in the store are, by the database's
-// clock. It speaks for all: who is not in it has none. It holds for the timeout.
+// Heartbeats tells how old the members' heartbeats in the store are, by the
+// database's clock. It speaks for all: who is not in it has none. It counts for as
+// long as Settings.Timeout.
 type Heartbeats struct{ Ages map[string]time.Duration }

@@ -255,6 +255,35 @@ func TestAShardAvoidsWhereItFailed(t *testing.T) {
 	}
 }
 
+func TestNoShardMovesForBalanceOrSpreadToWhereItFailed(t *testing.T) {
+	tests := []struct {
+		name   string
+		shards []placement.Shard
+		policy placement.Policy
+		want   placement.Reason // with nothing to avoid
+	}{
+		{"balance", owned("account", 6, 0), placement.Policy{}, placement.Balance},
+		{"spread", owned("account", 2, 0), placement.Policy{Tolerance: 1}, placement.Spread},
+		{"exchange", append(owned("account", 4, 0), owned("order", 0, 4)...), placement.Policy{}, placement.Spread},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			members := pods(2, "a", "b")
+			if got := reasons(placement.Compute(members, test.shards, test.policy)); got[test.want] == 0 {
+				t.Fatalf("with nothing to avoid: got moves %v, want some for %s", got, test.want)
+			}
+			for i, s := range test.shards {
+				if s.Owner == "m00" {
+					test.shards[i].Avoid = []string{"m01"}
+				}
+			}
+			if plan := placement.Compute(members, test.shards, test.policy); len(plan.Assign) > 0 {
+				t.Fatalf("got moves %+v", plan.Assign)
+			}
+		})
+	}
+}
+
 func TestArgumentsAreLeftAlone(t *testing.T) {
 	members, shards := pods(3), owned("account", 9, 0, 0)
 	members[0], members[2] = members[2], members[0]

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -107,6 +108,10 @@ func TestMovesGoOnlyWhereTheyMay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		members := anyMembers(t, 1)
 		shards := anyShards(t, members)
+		avoid := map[placement.ShardID][]string{}
+		for _, s := range shards {
+			avoid[s.ShardID] = s.Avoid
+		}
 		newest, sound := int64(0), false
 		for _, m := range members {
 			if m.Ready && !m.Draining {
@@ -122,6 +127,10 @@ func TestMovesGoOnlyWhereTheyMay(t *testing.T) {
 			seen[move.Shard] = true
 			if sound && (to.Draining || to.Revision != newest) {
 				t.Fatalf("%+v to %+v, though a member of revision %d is there", move, to, newest)
+			}
+			optional := move.Reason == placement.Balance || move.Reason == placement.Spread
+			if optional && slices.Contains(avoid[move.Shard], move.To) {
+				t.Fatalf("%+v, where it failed", move)
 			}
 			if !sound && move.Reason != placement.Orphaned {
 				t.Fatalf("%+v, though all members are to be emptied", move)

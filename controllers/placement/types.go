@@ -38,8 +38,8 @@ type Shard struct {
 	Weight float64
 	// Moving: a grant or a handoff of it is under way; it is not moved again.
 	Moving bool
-	// Avoid lists members that the shard failed on. They are given it only when
-	// it is an orphan and there is no other.
+	// Avoid lists members that the shard failed on. They are given it only when it
+	// has no owner, or one that drains, and there is no other.
 	Avoid []string
 }
 
