@@ -18,6 +18,9 @@ type accepted struct {
 	aggregate eventstore.Aggregate
 	spec      *v1alpha1.AggregateSpec
 	compiled  *language.Aggregate
+	// before is what was in force when this was accepted; nil for the first, and
+	// for one that had been accepted already.
+	before *accepted
 	// stalled says why the offered definition was not accepted; empty when it
 	// was.
 	stalled *stalledError
@@ -51,11 +54,15 @@ func accept(ctx context.Context, store eventstore.Store, name string, spec *v1al
 		if err != nil {
 			return accepted{}, fmt.Errorf("make aggregate %s known: %w", name, err)
 		}
+		var before *accepted
 		if aggregate.Definition != nil {
 			if same, err := equalJSON(aggregate.Definition, offered); err != nil || same {
 				return accepted{aggregate: aggregate, spec: spec, compiled: compiled}, err
 			}
-			older, err := contradicted(ctx, store, name, aggregate, spec)
+			if before, err = acceptedBefore(name, aggregate); err != nil {
+				return accepted{}, err
+			}
+			older, err := contradicted(ctx, store, name, *before, spec)
 			if err != nil || older != nil {
 				return orZero(older), err
 			}
@@ -67,7 +74,7 @@ func accept(ctx context.Context, store eventstore.Store, name string, spec *v1al
 		if err != nil {
 			return accepted{}, fmt.Errorf("accept the definition of aggregate %s: %w", name, err)
 		}
-		return accepted{aggregate: next, spec: spec, compiled: compiled}, nil
+		return accepted{aggregate: next, spec: spec, compiled: compiled, before: before}, nil
 	}
 }
 
@@ -129,14 +136,10 @@ func acceptedBefore(name string, aggregate eventstore.Aggregate) (*accepted, err
 	return &accepted{aggregate: aggregate, spec: &spec, compiled: compiled}, nil
 }
 
-// contradicted returns the definition accepted before if stored events need
+// contradicted returns the definition before, stalled, if stored events need
 // what the offered one drops or retypes, and nil if they do not.
-func contradicted(ctx context.Context, store eventstore.Store, name string, aggregate eventstore.Aggregate, offered *v1alpha1.AggregateSpec) (*accepted, error) {
-	before, err := acceptedBefore(name, aggregate)
-	if err != nil {
-		return nil, err
-	}
-	used, err := store.EventTypes(ctx, aggregate.ID)
+func contradicted(ctx context.Context, store eventstore.Store, name string, before accepted, offered *v1alpha1.AggregateSpec) (*accepted, error) {
+	used, err := store.EventTypes(ctx, before.aggregate.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list the event types of aggregate %s: %w", name, err)
 	}
@@ -148,7 +151,7 @@ func contradicted(ctx context.Context, store eventstore.Store, name string, aggr
 		Reason: v1alpha1.ReasonHistoryNeedsIt,
 		Detail: fmt.Sprintf("aggregate %s: %s: %s; the definition accepted before goes on serving", name, found[0].Path, found[0].Message),
 	}
-	return before, nil
+	return &before, nil
 }
 
 // equalJSON compares values, not bytes: a store may write JSON in its own way.

@@ -76,25 +76,28 @@ func (w *workload) serve(ctx context.Context, name string, a *definition.Aggrega
 	served := w.aggregates[name]
 	w.mu.Unlock()
 	if served == nil {
-		err = w.begin(ctx, name, got)
+		served, err = w.begin(ctx, name, got)
+		if err != nil {
+			return err
+		}
 	} else {
 		served.redefine(got)
 	}
-	if err != nil {
-		return err
-	}
-	if got.stalled != nil {
+	switch {
+	case got.stalled != nil:
 		return got.stalled
+	case got.before != nil:
+		return w.confirm(ctx, served, got)
 	}
 	return nil
 }
 
 // begin claims an aggregate's shards. Those that cannot be had now are held by
 // the router and tried again.
-func (w *workload) begin(ctx context.Context, name string, got accepted) error {
+func (w *workload) begin(ctx context.Context, name string, got accepted) (*aggregate, error) {
 	rows, err := w.store.Shards(ctx, got.aggregate.ID)
 	if err != nil {
-		return fmt.Errorf("list the shards of %s: %w", name, err)
+		return nil, fmt.Errorf("list the shards of %s: %w", name, err)
 	}
 	a := &aggregate{name: name, id: got.aggregate.ID, accepted: got, behavior: cel.New(got.compiled), shards: make([]*shard.Shard, len(rows))}
 	for _, row := range rows {
@@ -114,7 +117,7 @@ func (w *workload) begin(ctx context.Context, name string, got accepted) error {
 		})
 	}
 	claims.Wait()
-	return nil
+	return a, nil
 }
 
 // shard is nil where the shard is not served here.
