@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes the generated files: deep copies in api/, CustomResourceDefinitions in
-# config/crd/bases. `make generate` runs it; hack/verify-generated.sh checks that
+# Writes the generated files: deep copies in api/, messages and services of
+# api/rpc, CustomResourceDefinitions in config/crd/bases. `make generate` runs it; hack/verify-generated.sh checks that
 # the tree holds what it would write.
 #
 #   hack/generate.sh [ROOT]     ROOT is the tree to write to, default this one
@@ -8,7 +8,8 @@ set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 root=${1:-$repository}
-mkdir -p "$root/api/v1alpha1" "$root/config/crd/bases"
+messages=api/rpc/leftfold/v1
+mkdir -p "$root/api/v1alpha1" "$root/$messages" "$root/config/crd/bases"
 # Beside the tree's own folders, so that files move into place whole.
 fresh=$(mktemp -d "$root/config/crd/.generate.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
@@ -17,6 +18,7 @@ cd "$repository"
 controller_gen() { go tool -modfile=hack/tools/go.mod controller-gen "$@"; }
 controller_gen object paths=./api/v1alpha1 output:object:dir="$fresh/api"
 controller_gen crd paths=./api/v1alpha1 output:crd:dir="$fresh/bases"
+go tool -modfile=hack/tools/buf/go.mod buf generate api/rpc --template api/rpc/buf.gen.yaml -o "$fresh/rpc"
 
 mv "$fresh/api/zz_generated.deepcopy.go" "$root/api/v1alpha1/"
 for old in "$root"/config/crd/bases/*.yaml; do
@@ -24,3 +26,5 @@ for old in "$root"/config/crd/bases/*.yaml; do
 	[[ -e $fresh/bases/${old##*/} ]] || rm -f "$old"
 done
 mv "$fresh"/bases/*.yaml "$root/config/crd/bases/"
+rm -rf "${root:?}/$messages"/*.pb.go "${root:?}/$messages/leftfoldv1connect"
+mv "$fresh/rpc/leftfold/v1"/* "$root/$messages/"

@@ -11,6 +11,7 @@ trap 'rm -rf "$fresh"' EXIT
 
 stale=
 diff -u "$repository/api/v1alpha1/zz_generated.deepcopy.go" "$fresh/api/v1alpha1/zz_generated.deepcopy.go" || stale=1
+diff -ru -x '*.proto' "$repository/api/rpc/leftfold/v1" "$fresh/api/rpc/leftfold/v1" || stale=1
 diff -ru "$repository/config/crd/bases" "$fresh/config/crd/bases" || stale=1
 if [[ -n $stale ]]; then
 	echo "verify-generated: generated files are not current (see above): run make generate" >&2

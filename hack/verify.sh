@@ -32,6 +32,7 @@ check "go.mod is tidy" go mod tidy -diff
 check "generated files are current" hack/verify-generated.sh
 check "go vet" go vet ./...
 check "API conventions" hack/lint-api.sh
+check "messages between pods" go tool -modfile=hack/tools/buf/go.mod buf lint api/rpc
 check "golangci-lint" hack/golangci-lint.sh run
 
 if [ ${#failed[@]} -gt 0 ]; then
