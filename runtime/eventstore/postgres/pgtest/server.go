@@ -56,7 +56,10 @@ rm -rf "$2"
 type Server struct {
 	bin    string
 	folder string
-	port   int
+	host   string
+	// networks may connect besides the loopback, in CIDR form.
+	networks []string
+	port     int
 	as     *syscall.Credential // nil: as this process
 
 	mu         sync.Mutex
@@ -68,7 +71,11 @@ type Server struct {
 // Launch starts a private server with the given lines of postgresql.conf. The
 // caller stops it; if it does not, the server ends with the process. The error
 // wraps ErrNoBinaries where PostgreSQL is not installed.
-func Launch(settings ...string) (*Server, error) {
+func Launch(settings ...string) (*Server, error) { return LaunchAt("127.0.0.1", nil, settings...) }
+
+// LaunchAt is Launch on an address of this machine that hosts of the given
+// networks (in CIDR form) can reach, such as a bridge to network namespaces.
+func LaunchAt(host string, networks []string, settings ...string) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -81,7 +88,7 @@ func Launch(settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, folder: folder, as: as}
+	s := &Server{bin: bin, folder: folder, host: host, networks: networks, as: as}
 	if err := s.initialize(settings); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
@@ -102,7 +109,7 @@ func (s *Server) URL() string { return s.url(role, database) }
 func (s *Server) SuperuserURL() string { return s.url(superuser, database) }
 
 // Address is the server's "host:port".
-func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+func (s *Server) Address() string { return net.JoinHostPort(s.host, strconv.Itoa(s.port)) }
 
 // Crash kills the server as a power cut would: no process of it writes another
 // byte. Restart recovers it.
@@ -153,14 +160,26 @@ func (s *Server) initialize(settings []string) error {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	lines := append([]string{
-		"listen_addresses = '127.0.0.1'",
+		"listen_addresses = '" + s.host + "'",
 		"unix_socket_directories = ''",
 		"fsync = on",
 		"max_connections = 200",
 		"shared_buffers = 64MB",
 		"log_min_messages = warning",
 	}, settings...)
-	return s.write(filepath.Join(s.folder, "data", "postgresql.auto.conf"), strings.Join(lines, "\n")+"\n")
+	if err := s.write(filepath.Join(s.folder, "data", "postgresql.auto.conf"), strings.Join(lines, "\n")+"\n"); err != nil {
+		return err
+	}
+	return s.write(filepath.Join(s.folder, "data", "pg_hba.conf"), s.admitted())
+}
+
+// admitted is who may connect, always by password.
+func (s *Server) admitted() string {
+	rules := ""
+	for _, network := range append([]string{"127.0.0.1/32", s.host + "/32"}, s.networks...) {
+		rules += "host all all " + network + " scram-sha-256\n"
+	}
+	return rules
 }
 
 func (s *Server) write(path, text string) error {
