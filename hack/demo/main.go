@@ -196,7 +196,7 @@ func (d *demo) recover(ctx context.Context) error {
 		return err
 	}
 	d.restart = d.server.Ready
-	d.books.MoveTo(d.server.URL)
+	d.books.Enter(d.server.URL)
 	d.say("commands that were under way when it died are sent again under their keys")
 	bounded, cancel := context.WithTimeout(ctx, settleFor)
 	defer cancel()

@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -39,15 +40,35 @@ type Answer struct {
 
 // Books is the client and its memory. Its methods are safe for concurrent use.
 type Books struct {
-	server string
-	http   *http.Client
-	run    string
+	http *http.Client
+	run  string
 
 	mu       sync.Mutex
+	doors    []string
+	turn     int
 	answered map[string]entry
 	open     map[string]Operation
 	waits    []time.Duration
+	failures []Failure
 	count    int
+}
+
+// Failure is a call that did not settle its command: the door could not be
+// reached, went away, or answered 429, 503 or 504. The command stays open.
+type Failure struct {
+	At     time.Time
+	Door   string
+	Key    string
+	Status int // 0: there was no answer
+	Reason string
+	Err    error
+}
+
+func (f Failure) String() string {
+	if f.Err != nil {
+		return fmt.Sprintf("%s at %s: %v", f.Key, f.Door, f.Err)
+	}
+	return fmt.Sprintf("%s at %s: %d %s", f.Key, f.Door, f.Status, f.Reason)
 }
 
 type entry struct {
@@ -61,18 +82,33 @@ func New(server, run string) *Books {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 256
 	return &Books{
-		server: server, run: run,
+		doors: []string{server}, run: run,
 		http:     &http.Client{Transport: transport, Timeout: 15 * time.Second},
 		answered: map[string]entry{}, open: map[string]Operation{},
 	}
 }
 
-// MoveTo points the books at another address of the same runtime.
-func (b *Books) MoveTo(server string) {
+// Enter points the books at other addresses of the same runtime: calls go to
+// them in turn.
+func (b *Books) Enter(doors ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.server = server
+	b.doors = doors
 	b.http.CloseIdleConnections()
+}
+
+func (b *Books) door() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.turn++
+	return b.doors[b.turn%len(b.doors)]
+}
+
+// Failures gives what failed so far, in order.
+func (b *Books) Failures() []Failure {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]Failure(nil), b.failures...)
 }
 
 // Answered is how many commands have been answered, and Waits how long each took.
@@ -186,14 +222,17 @@ func (b *Books) Settle(ctx context.Context) error {
 // send sends an operation and enters its answer. An error means that there is no
 // answer that settles it: no connection, or one of 429, 503, 504.
 func (b *Books) send(ctx context.Context, op Operation) (Answer, error) {
-	began := time.Now()
-	a, _, err := b.call(ctx, op)
-	if err != nil {
-		return a, err
-	}
-	switch a.Status {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return a, fmt.Errorf("%s: %d %s", op.Key, a.Status, a.Reason)
+	began, door := time.Now(), b.door()
+	a, _, err := b.call(ctx, door, op)
+	failure := Failure{At: time.Now(), Door: door, Key: op.Key, Status: a.Status, Reason: a.Reason, Err: err}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return a, err // the caller left
+	case err != nil, a.Status == http.StatusTooManyRequests, a.Status == http.StatusServiceUnavailable, a.Status == http.StatusGatewayTimeout:
+		b.mu.Lock()
+		b.failures = append(b.failures, failure)
+		b.mu.Unlock()
+		return a, errors.New(failure.String())
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -204,10 +243,8 @@ func (b *Books) send(ctx context.Context, op Operation) (Answer, error) {
 }
 
 // call sends an operation and reads the answer; replay tells its header.
-func (b *Books) call(ctx context.Context, op Operation) (a Answer, replay bool, err error) {
-	b.mu.Lock()
-	target := b.server + "/v1/aggregates/account/" + url.PathEscape(op.Account) + "/" + op.Command
-	b.mu.Unlock()
+func (b *Books) call(ctx context.Context, door string, op Operation) (a Answer, replay bool, err error) {
+	target := door + "/v1/aggregates/account/" + url.PathEscape(op.Account) + "/" + op.Command
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewBufferString(op.Body))
 	if err != nil {
 		return a, false, err
@@ -236,9 +273,7 @@ func (b *Books) call(ctx context.Context, op Operation) (a Answer, replay bool, 
 }
 
 func (b *Books) get(ctx context.Context, path string, query url.Values, out any) error {
-	b.mu.Lock()
-	target := b.server + path
-	b.mu.Unlock()
+	target := b.door() + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}

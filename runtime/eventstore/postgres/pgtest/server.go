@@ -60,7 +60,7 @@ type Server struct {
 	// networks may connect besides the loopback, in CIDR form.
 	networks []string
 	port     int
-	as     *syscall.Credential // nil: as this process
+	as       *syscall.Credential // nil: as this process
 
 	mu         sync.Mutex
 	stdin      io.Closer

@@ -1,0 +1,114 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/leftfold/leftfold/runtime/routing"
+)
+
+// pulseEvery is how long a pulse rests between two commands: short against any
+// recovery that is to be measured, long enough to leave the machine to others.
+const pulseEvery = 5 * time.Millisecond
+
+// Pulse measures how long each shard takes no writes: one account in each shard
+// is deposited to, again and again, and the times of the answers are kept.
+type Pulse struct {
+	books    *Books
+	accounts []string // by shard
+
+	mu   sync.Mutex
+	acks [][]time.Time
+}
+
+// Shards opens one account in every shard of the aggregate and gives their pulse.
+func (b *Books) Shards(ctx context.Context) (*Pulse, error) {
+	var list struct {
+		Shards []struct {
+			Aggregate string
+			Shard     int
+			Slots     struct{ First, Last uint16 }
+		}
+	}
+	if err := b.get(ctx, "/v1/shards", nil, &list); err != nil {
+		return nil, err
+	}
+	p := &Pulse{books: b}
+	for _, s := range list.Shards {
+		if s.Aggregate != "account" {
+			continue
+		}
+		account := ""
+		for i := 0; account == ""; i++ {
+			name := fmt.Sprintf("%s-pulse-%d", b.run, i)
+			if slot := routing.Slot(name); s.Slots.First <= slot && slot <= s.Slots.Last {
+				account = name
+			}
+		}
+		op := b.next(account, "Open", `{"owner":"pulse"}`)
+		if a, err := b.send(ctx, op); err != nil || a.Status != 200 {
+			return nil, fmt.Errorf("open %s: %d %s: %w", account, a.Status, a.Reason, err)
+		}
+		p.accounts = append(p.accounts, account)
+	}
+	p.acks = make([][]time.Time, len(p.accounts))
+	return p, nil
+}
+
+// Beat beats until ctx ends.
+func (p *Pulse) Beat(ctx context.Context) {
+	var wg sync.WaitGroup
+	for shard, account := range p.accounts {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, err := p.books.send(ctx, p.books.next(account, "Deposit", `{"amount":1}`))
+				if err == nil {
+					p.mu.Lock()
+					p.acks[shard] = append(p.acks[shard], time.Now())
+					p.mu.Unlock()
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(pulseEvery):
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Gap is how long a shard took no writes.
+type Gap struct {
+	Shard int
+	// Took is the longest time between two answers after the moment asked for;
+	// Resumed is when it ended.
+	Took    time.Duration
+	Resumed time.Time
+}
+
+// Gaps gives each shard's longest pause that ended after the given moment, by
+// shard. A shard that has not answered since is an error.
+func (p *Pulse) Gaps(since time.Time) ([]Gap, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gaps := make([]Gap, len(p.acks))
+	for shard, acks := range p.acks {
+		g := Gap{Shard: shard}
+		before := since
+		for _, at := range acks {
+			if at.After(since) {
+				if took := at.Sub(before); took > g.Took {
+					g.Took, g.Resumed = took, at
+				}
+			}
+			before = at
+		}
+		if g.Resumed.IsZero() {
+			return nil, fmt.Errorf("shard %d has taken no write since %s", shard, since.Format(time.TimeOnly))
+		}
+		gaps[shard] = g
+	}
+	return gaps, nil
+}
