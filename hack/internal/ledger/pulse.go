@@ -82,7 +82,7 @@ func (p *Pulse) Beat(ctx context.Context) {
 // Gap is how long a shard took no writes.
 type Gap struct {
 	Shard int
-	// Took is the longest time between two answers after the moment asked for;
+	// Took is the longest time without an answer after the moment asked for;
 	// Resumed is when it ended.
 	Took    time.Duration
 	Resumed time.Time
@@ -98,10 +98,11 @@ func (p *Pulse) Gaps(since time.Time) ([]Gap, error) {
 		g := Gap{Shard: shard}
 		before := since
 		for _, at := range acks {
-			if at.After(since) {
-				if took := at.Sub(before); took > g.Took {
-					g.Took, g.Resumed = took, at
-				}
+			if !at.After(since) {
+				continue
+			}
+			if took := at.Sub(before); took > g.Took {
+				g.Took, g.Resumed = took, at
 			}
 			before = at
 		}
