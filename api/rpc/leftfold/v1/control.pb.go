@@ -621,6 +621,52 @@ func (x *Welcome) GetVersion() string {
 	return ""
 }
 
+// TermSeen is the highest term that a pod has seen, told to a leader of a lower
+// one: if that still holds the lease, it goes on under a term above.
+type TermSeen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          int64                  `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TermSeen) Reset() {
+	*x = TermSeen{}
+	mi := &file_leftfold_v1_control_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TermSeen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TermSeen) ProtoMessage() {}
+
+func (x *TermSeen) ProtoReflect() protoreflect.Message {
+	mi := &file_leftfold_v1_control_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TermSeen.ProtoReflect.Descriptor instead.
+func (*TermSeen) Descriptor() ([]byte, []int) {
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TermSeen) GetTerm() int64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
 type Ping struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        int64                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -630,7 +676,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[4]
+	mi := &file_leftfold_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +688,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[4]
+	mi := &file_leftfold_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +701,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Ping) GetNumber() int64 {
@@ -676,7 +722,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[5]
+	mi := &file_leftfold_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +734,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[5]
+	mi := &file_leftfold_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +747,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Pong) GetNumber() int64 {
@@ -729,7 +775,7 @@ type Shard struct {
 
 func (x *Shard) Reset() {
 	*x = Shard{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[6]
+	mi := &file_leftfold_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -741,7 +787,7 @@ func (x *Shard) String() string {
 func (*Shard) ProtoMessage() {}
 
 func (x *Shard) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[6]
+	mi := &file_leftfold_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -754,7 +800,7 @@ func (x *Shard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shard.ProtoReflect.Descriptor instead.
 func (*Shard) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Shard) GetAggregate() string {
@@ -786,7 +832,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[7]
+	mi := &file_leftfold_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +844,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[7]
+	mi := &file_leftfold_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +857,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Grant) GetShard() *Shard {
@@ -841,7 +887,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[8]
+	mi := &file_leftfold_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +899,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[8]
+	mi := &file_leftfold_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +912,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Release) GetShard() *Shard {
@@ -895,7 +941,7 @@ type Owners struct {
 
 func (x *Owners) Reset() {
 	*x = Owners{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[9]
+	mi := &file_leftfold_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +953,7 @@ func (x *Owners) String() string {
 func (*Owners) ProtoMessage() {}
 
 func (x *Owners) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[9]
+	mi := &file_leftfold_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +966,7 @@ func (x *Owners) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owners.ProtoReflect.Descriptor instead.
 func (*Owners) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Owners) GetOwners() []*Owner {
@@ -944,7 +990,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[10]
+	mi := &file_leftfold_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1002,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[10]
+	mi := &file_leftfold_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1015,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Owner) GetShard() *Shard {
@@ -1010,7 +1056,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[11]
+	mi := &file_leftfold_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1068,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[11]
+	mi := &file_leftfold_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1081,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 // Draining tells that the process is to end: it waits for its shards to be
@@ -1048,7 +1094,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[12]
+	mi := &file_leftfold_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1106,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[12]
+	mi := &file_leftfold_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1119,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 // ShardReport tells what has become of a shard on this pod. Sent at every change.
@@ -1097,7 +1143,7 @@ type ShardReport struct {
 
 func (x *ShardReport) Reset() {
 	*x = ShardReport{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[13]
+	mi := &file_leftfold_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1155,7 @@ func (x *ShardReport) String() string {
 func (*ShardReport) ProtoMessage() {}
 
 func (x *ShardReport) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[13]
+	mi := &file_leftfold_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1168,7 @@ func (x *ShardReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardReport.ProtoReflect.Descriptor instead.
 func (*ShardReport) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ShardReport) GetShard() *Shard {
@@ -1191,7 +1237,7 @@ type Loads struct {
 
 func (x *Loads) Reset() {
 	*x = Loads{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[14]
+	mi := &file_leftfold_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1249,7 @@ func (x *Loads) String() string {
 func (*Loads) ProtoMessage() {}
 
 func (x *Loads) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[14]
+	mi := &file_leftfold_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1262,7 @@ func (x *Loads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loads.ProtoReflect.Descriptor instead.
 func (*Loads) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Loads) GetLoads() []*Load {
@@ -1237,7 +1283,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[15]
+	mi := &file_leftfold_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1295,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[15]
+	mi := &file_leftfold_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1308,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Load) GetShard() *Shard {
@@ -1303,7 +1349,7 @@ type DefinitionReport struct {
 
 func (x *DefinitionReport) Reset() {
 	*x = DefinitionReport{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[16]
+	mi := &file_leftfold_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1361,7 @@ func (x *DefinitionReport) String() string {
 func (*DefinitionReport) ProtoMessage() {}
 
 func (x *DefinitionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[16]
+	mi := &file_leftfold_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1374,7 @@ func (x *DefinitionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionReport.ProtoReflect.Descriptor instead.
 func (*DefinitionReport) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DefinitionReport) GetKind() string {
@@ -1396,7 +1442,7 @@ type SurveyRequest struct {
 
 func (x *SurveyRequest) Reset() {
 	*x = SurveyRequest{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[17]
+	mi := &file_leftfold_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1454,7 @@ func (x *SurveyRequest) String() string {
 func (*SurveyRequest) ProtoMessage() {}
 
 func (x *SurveyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[17]
+	mi := &file_leftfold_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +1467,7 @@ func (x *SurveyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SurveyRequest.ProtoReflect.Descriptor instead.
 func (*SurveyRequest) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 // Survey is what the store knows: all shards of all aggregates that the runtime
@@ -1439,7 +1485,7 @@ type Survey struct {
 
 func (x *Survey) Reset() {
 	*x = Survey{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[18]
+	mi := &file_leftfold_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1497,7 @@ func (x *Survey) String() string {
 func (*Survey) ProtoMessage() {}
 
 func (x *Survey) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[18]
+	mi := &file_leftfold_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1510,7 @@ func (x *Survey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Survey.ProtoReflect.Descriptor instead.
 func (*Survey) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Survey) GetShards() []*SurveyedShard {
@@ -1517,7 +1563,7 @@ type SurveyedProjection struct {
 
 func (x *SurveyedProjection) Reset() {
 	*x = SurveyedProjection{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[19]
+	mi := &file_leftfold_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1575,7 @@ func (x *SurveyedProjection) String() string {
 func (*SurveyedProjection) ProtoMessage() {}
 
 func (x *SurveyedProjection) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[19]
+	mi := &file_leftfold_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1588,7 @@ func (x *SurveyedProjection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SurveyedProjection.ProtoReflect.Descriptor instead.
 func (*SurveyedProjection) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SurveyedProjection) GetName() string {
@@ -1616,7 +1662,7 @@ type SurveyedShard struct {
 
 func (x *SurveyedShard) Reset() {
 	*x = SurveyedShard{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[20]
+	mi := &file_leftfold_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1674,7 @@ func (x *SurveyedShard) String() string {
 func (*SurveyedShard) ProtoMessage() {}
 
 func (x *SurveyedShard) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[20]
+	mi := &file_leftfold_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1687,7 @@ func (x *SurveyedShard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SurveyedShard.ProtoReflect.Descriptor instead.
 func (*SurveyedShard) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SurveyedShard) GetShard() *Shard {
@@ -1698,7 +1744,7 @@ type SurveyedMember struct {
 
 func (x *SurveyedMember) Reset() {
 	*x = SurveyedMember{}
-	mi := &file_leftfold_v1_control_proto_msgTypes[21]
+	mi := &file_leftfold_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1756,7 @@ func (x *SurveyedMember) String() string {
 func (*SurveyedMember) ProtoMessage() {}
 
 func (x *SurveyedMember) ProtoReflect() protoreflect.Message {
-	mi := &file_leftfold_v1_control_proto_msgTypes[21]
+	mi := &file_leftfold_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1769,7 @@ func (x *SurveyedMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SurveyedMember.ProtoReflect.Descriptor instead.
 func (*SurveyedMember) Descriptor() ([]byte, []int) {
-	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_leftfold_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SurveyedMember) GetIncarnation() string {
@@ -1782,6 +1828,8 @@ const file_leftfold_v1_control_proto_rawDesc = "" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\"\x1e\n" +
+	"\bTermSeen\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x03R\x04term\"\x1e\n" +
 	"\x04Ping\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\"4\n" +
 	"\x04Pong\x12\x16\n" +
@@ -1890,7 +1938,7 @@ func file_leftfold_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_leftfold_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_leftfold_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_leftfold_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_leftfold_v1_control_proto_goTypes = []any{
 	(ShardState)(0),             // 0: leftfold.v1.ShardState
 	(FailureCause)(0),           // 1: leftfold.v1.FailureCause
@@ -1898,58 +1946,59 @@ var file_leftfold_v1_control_proto_goTypes = []any{
 	(*ControlReply)(nil),        // 3: leftfold.v1.ControlReply
 	(*Hello)(nil),               // 4: leftfold.v1.Hello
 	(*Welcome)(nil),             // 5: leftfold.v1.Welcome
-	(*Ping)(nil),                // 6: leftfold.v1.Ping
-	(*Pong)(nil),                // 7: leftfold.v1.Pong
-	(*Shard)(nil),               // 8: leftfold.v1.Shard
-	(*Grant)(nil),               // 9: leftfold.v1.Grant
-	(*Release)(nil),             // 10: leftfold.v1.Release
-	(*Owners)(nil),              // 11: leftfold.v1.Owners
-	(*Owner)(nil),               // 12: leftfold.v1.Owner
-	(*Drain)(nil),               // 13: leftfold.v1.Drain
-	(*Draining)(nil),            // 14: leftfold.v1.Draining
-	(*ShardReport)(nil),         // 15: leftfold.v1.ShardReport
-	(*Loads)(nil),               // 16: leftfold.v1.Loads
-	(*Load)(nil),                // 17: leftfold.v1.Load
-	(*DefinitionReport)(nil),    // 18: leftfold.v1.DefinitionReport
-	(*SurveyRequest)(nil),       // 19: leftfold.v1.SurveyRequest
-	(*Survey)(nil),              // 20: leftfold.v1.Survey
-	(*SurveyedProjection)(nil),  // 21: leftfold.v1.SurveyedProjection
-	(*SurveyedShard)(nil),       // 22: leftfold.v1.SurveyedShard
-	(*SurveyedMember)(nil),      // 23: leftfold.v1.SurveyedMember
-	(*durationpb.Duration)(nil), // 24: google.protobuf.Duration
+	(*TermSeen)(nil),            // 6: leftfold.v1.TermSeen
+	(*Ping)(nil),                // 7: leftfold.v1.Ping
+	(*Pong)(nil),                // 8: leftfold.v1.Pong
+	(*Shard)(nil),               // 9: leftfold.v1.Shard
+	(*Grant)(nil),               // 10: leftfold.v1.Grant
+	(*Release)(nil),             // 11: leftfold.v1.Release
+	(*Owners)(nil),              // 12: leftfold.v1.Owners
+	(*Owner)(nil),               // 13: leftfold.v1.Owner
+	(*Drain)(nil),               // 14: leftfold.v1.Drain
+	(*Draining)(nil),            // 15: leftfold.v1.Draining
+	(*ShardReport)(nil),         // 16: leftfold.v1.ShardReport
+	(*Loads)(nil),               // 17: leftfold.v1.Loads
+	(*Load)(nil),                // 18: leftfold.v1.Load
+	(*DefinitionReport)(nil),    // 19: leftfold.v1.DefinitionReport
+	(*SurveyRequest)(nil),       // 20: leftfold.v1.SurveyRequest
+	(*Survey)(nil),              // 21: leftfold.v1.Survey
+	(*SurveyedProjection)(nil),  // 22: leftfold.v1.SurveyedProjection
+	(*SurveyedShard)(nil),       // 23: leftfold.v1.SurveyedShard
+	(*SurveyedMember)(nil),      // 24: leftfold.v1.SurveyedMember
+	(*durationpb.Duration)(nil), // 25: google.protobuf.Duration
 }
 var file_leftfold_v1_control_proto_depIdxs = []int32{
 	4,  // 0: leftfold.v1.ControlRequest.hello:type_name -> leftfold.v1.Hello
-	6,  // 1: leftfold.v1.ControlRequest.ping:type_name -> leftfold.v1.Ping
-	9,  // 2: leftfold.v1.ControlRequest.grant:type_name -> leftfold.v1.Grant
-	10, // 3: leftfold.v1.ControlRequest.release:type_name -> leftfold.v1.Release
-	11, // 4: leftfold.v1.ControlRequest.owners:type_name -> leftfold.v1.Owners
-	19, // 5: leftfold.v1.ControlRequest.survey:type_name -> leftfold.v1.SurveyRequest
-	13, // 6: leftfold.v1.ControlRequest.drain:type_name -> leftfold.v1.Drain
+	7,  // 1: leftfold.v1.ControlRequest.ping:type_name -> leftfold.v1.Ping
+	10, // 2: leftfold.v1.ControlRequest.grant:type_name -> leftfold.v1.Grant
+	11, // 3: leftfold.v1.ControlRequest.release:type_name -> leftfold.v1.Release
+	12, // 4: leftfold.v1.ControlRequest.owners:type_name -> leftfold.v1.Owners
+	20, // 5: leftfold.v1.ControlRequest.survey:type_name -> leftfold.v1.SurveyRequest
+	14, // 6: leftfold.v1.ControlRequest.drain:type_name -> leftfold.v1.Drain
 	5,  // 7: leftfold.v1.ControlReply.welcome:type_name -> leftfold.v1.Welcome
-	7,  // 8: leftfold.v1.ControlReply.pong:type_name -> leftfold.v1.Pong
-	15, // 9: leftfold.v1.ControlReply.shard:type_name -> leftfold.v1.ShardReport
-	16, // 10: leftfold.v1.ControlReply.loads:type_name -> leftfold.v1.Loads
-	18, // 11: leftfold.v1.ControlReply.definition:type_name -> leftfold.v1.DefinitionReport
-	20, // 12: leftfold.v1.ControlReply.survey:type_name -> leftfold.v1.Survey
-	14, // 13: leftfold.v1.ControlReply.draining:type_name -> leftfold.v1.Draining
-	24, // 14: leftfold.v1.Hello.interval:type_name -> google.protobuf.Duration
-	24, // 15: leftfold.v1.Hello.timeout:type_name -> google.protobuf.Duration
-	8,  // 16: leftfold.v1.Grant.shard:type_name -> leftfold.v1.Shard
-	8,  // 17: leftfold.v1.Release.shard:type_name -> leftfold.v1.Shard
-	12, // 18: leftfold.v1.Owners.owners:type_name -> leftfold.v1.Owner
-	8,  // 19: leftfold.v1.Owner.shard:type_name -> leftfold.v1.Shard
-	8,  // 20: leftfold.v1.ShardReport.shard:type_name -> leftfold.v1.Shard
+	8,  // 8: leftfold.v1.ControlReply.pong:type_name -> leftfold.v1.Pong
+	16, // 9: leftfold.v1.ControlReply.shard:type_name -> leftfold.v1.ShardReport
+	17, // 10: leftfold.v1.ControlReply.loads:type_name -> leftfold.v1.Loads
+	19, // 11: leftfold.v1.ControlReply.definition:type_name -> leftfold.v1.DefinitionReport
+	21, // 12: leftfold.v1.ControlReply.survey:type_name -> leftfold.v1.Survey
+	15, // 13: leftfold.v1.ControlReply.draining:type_name -> leftfold.v1.Draining
+	25, // 14: leftfold.v1.Hello.interval:type_name -> google.protobuf.Duration
+	25, // 15: leftfold.v1.Hello.timeout:type_name -> google.protobuf.Duration
+	9,  // 16: leftfold.v1.Grant.shard:type_name -> leftfold.v1.Shard
+	9,  // 17: leftfold.v1.Release.shard:type_name -> leftfold.v1.Shard
+	13, // 18: leftfold.v1.Owners.owners:type_name -> leftfold.v1.Owner
+	9,  // 19: leftfold.v1.Owner.shard:type_name -> leftfold.v1.Shard
+	9,  // 20: leftfold.v1.ShardReport.shard:type_name -> leftfold.v1.Shard
 	0,  // 21: leftfold.v1.ShardReport.state:type_name -> leftfold.v1.ShardState
 	1,  // 22: leftfold.v1.ShardReport.cause:type_name -> leftfold.v1.FailureCause
-	17, // 23: leftfold.v1.Loads.loads:type_name -> leftfold.v1.Load
-	8,  // 24: leftfold.v1.Load.shard:type_name -> leftfold.v1.Shard
-	22, // 25: leftfold.v1.Survey.shards:type_name -> leftfold.v1.SurveyedShard
-	23, // 26: leftfold.v1.Survey.members:type_name -> leftfold.v1.SurveyedMember
-	21, // 27: leftfold.v1.Survey.projections:type_name -> leftfold.v1.SurveyedProjection
-	24, // 28: leftfold.v1.SurveyedProjection.lag:type_name -> google.protobuf.Duration
-	8,  // 29: leftfold.v1.SurveyedShard.shard:type_name -> leftfold.v1.Shard
-	24, // 30: leftfold.v1.SurveyedMember.age:type_name -> google.protobuf.Duration
+	18, // 23: leftfold.v1.Loads.loads:type_name -> leftfold.v1.Load
+	9,  // 24: leftfold.v1.Load.shard:type_name -> leftfold.v1.Shard
+	23, // 25: leftfold.v1.Survey.shards:type_name -> leftfold.v1.SurveyedShard
+	24, // 26: leftfold.v1.Survey.members:type_name -> leftfold.v1.SurveyedMember
+	22, // 27: leftfold.v1.Survey.projections:type_name -> leftfold.v1.SurveyedProjection
+	25, // 28: leftfold.v1.SurveyedProjection.lag:type_name -> google.protobuf.Duration
+	9,  // 29: leftfold.v1.SurveyedShard.shard:type_name -> leftfold.v1.Shard
+	25, // 30: leftfold.v1.SurveyedMember.age:type_name -> google.protobuf.Duration
 	2,  // 31: leftfold.v1.ControlService.Control:input_type -> leftfold.v1.ControlRequest
 	3,  // 32: leftfold.v1.ControlService.Control:output_type -> leftfold.v1.ControlReply
 	32, // [32:33] is the sub-list for method output_type
@@ -1988,7 +2037,7 @@ func file_leftfold_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_leftfold_v1_control_proto_rawDesc), len(file_leftfold_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -44,9 +44,9 @@ const (
 type ControlServiceClient interface {
 	// Control is open for as long as operator and pod see each other. The first
 	// request is a Hello, and the first reply a Welcome; the pod ends the stream
-	// with FailedPrecondition when the Hello is of a lower term than one it has
-	// seen, and an older stream with Aborted when a Hello of its own or a higher
-	// term comes in on another.
+	// with FailedPrecondition, and a TermSeen as the error's detail, when the Hello
+	// is of a lower term than one it has seen, and an older stream with Aborted
+	// when a Hello of its own or a higher term comes in on another.
 	Control(context.Context) (*connect.BidiStreamForClientSimple[v1.ControlRequest, v1.ControlReply], error)
 }
 
@@ -84,9 +84,9 @@ func (c *controlServiceClient) Control(ctx context.Context) (*connect.BidiStream
 type ControlServiceHandler interface {
 	// Control is open for as long as operator and pod see each other. The first
 	// request is a Hello, and the first reply a Welcome; the pod ends the stream
-	// with FailedPrecondition when the Hello is of a lower term than one it has
-	// seen, and an older stream with Aborted when a Hello of its own or a higher
-	// term comes in on another.
+	// with FailedPrecondition, and a TermSeen as the error's detail, when the Hello
+	// is of a lower term than one it has seen, and an older stream with Aborted
+	// when a Hello of its own or a higher term comes in on another.
 	Control(context.Context, *connect.BidiStream[v1.ControlRequest, v1.ControlReply]) error
 }
 
