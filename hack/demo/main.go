@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/hack/internal/ledger"
+	"github.com/leftfold/leftfold/hack/internal/screen"
 )
 
 // The load: enough accounts for many shards, enough connections for group
@@ -39,7 +40,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := demo{screen: newScreen(), binary: *binary, sample: *sample, listen: *listen, serve: *serve}
+	d := demo{Screen: screen.New(), binary: *binary, sample: *sample, listen: *listen, serve: *serve}
 	if err := d.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo: "+err.Error())
 		os.Exit(1)
@@ -48,7 +49,7 @@ func main() {
 
 // demo is one run; its methods are the acts, in order.
 type demo struct {
-	*screen
+	*screen.Screen
 	binary, sample, listen string
 	serve                  bool
 
@@ -98,29 +99,29 @@ func (d *demo) launch(ctx context.Context) error {
 	}
 	defer func() { _ = log.Close() }()
 	args := []string{"dev", "-f", d.sample, "--data", d.data, "--listen", d.listen}
-	d.command("leftfold", args...)
+	d.Command("leftfold", args...)
 	d.server, err = ledger.Start(ctx, log, d.binary, args...)
 	if err != nil {
 		return err
 	}
-	d.say("ready at %s after %s", d.server.URL, d.server.Ready.Round(time.Millisecond))
+	d.Say("ready at %s after %s", d.server.URL, d.server.Ready.Round(time.Millisecond))
 	d.listen = strings.TrimPrefix(d.server.URL, "http://")
 	return nil
 }
 
 func (d *demo) start(ctx context.Context) error {
-	d.title("A bank, declared in two YAML files, on an embedded store")
+	d.Title("A bank, declared in two YAML files, on an embedded store")
 	return d.launch(ctx)
 }
 
 // leftfold runs the client and shows what a user would see. Exit code 1 is a
 // refusal, which some acts want.
 func (d *demo) leftfold(ctx context.Context, wantExit int, args ...string) error {
-	return d.show(ctx, d.binary, "leftfold", wantExit, append(args, "--server", d.server.URL)...)
+	return d.Show(ctx, d.binary, "leftfold", wantExit, append(args, "--server", d.server.URL)...)
 }
 
 func (d *demo) use(ctx context.Context) error {
-	d.title("Commands become events; rules refuse what must not be")
+	d.Title("Commands become events; rules refuse what must not be")
 	for _, words := range []string{
 		"send account alice Open owner=Alice",
 		"send account alice Deposit amount=10000 --id salary-may",
@@ -132,21 +133,21 @@ func (d *demo) use(ctx context.Context) error {
 			return err
 		}
 	}
-	d.say("the same key again changes nothing and gives the same answer:")
+	d.Say("the same key again changes nothing and gives the same answer:")
 	if err := d.leftfold(ctx, 0, strings.Fields("send account alice Deposit amount=10000 --id salary-may")...); err != nil {
 		return err
 	}
-	d.say("a rule of the YAML refuses, in its own words:")
+	d.Say("a rule of the YAML refuses, in its own words:")
 	return d.leftfold(ctx, 1, strings.Fields("send account bob Withdraw amount=1000")...)
 }
 
 func (d *demo) history(ctx context.Context) error {
-	d.title("Balances, history, and an earlier state")
+	d.Title("Balances, history, and an earlier state")
 	position, err := ledger.New(d.server.URL, "").End(ctx)
 	if err != nil {
 		return err
 	}
-	d.say("projections follow within moments; --after waits until they hold what was written")
+	d.Say("projections follow within moments; --after waits until they hold what was written")
 	for _, words := range []string{
 		"query balances --order -balance --after " + position,
 		"events account alice",
@@ -162,7 +163,7 @@ func (d *demo) history(ctx context.Context) error {
 
 // load drives the bank and kills the server hard in the middle.
 func (d *demo) load(ctx context.Context) error {
-	d.title("Load from %d connections on %d accounts, and kill -9 in the middle of it", connections, accounts)
+	d.Title("Load from %d connections on %d accounts, and kill -9 in the middle of it", connections, accounts)
 	d.books = ledger.New(d.server.URL, "load")
 	if err := d.books.Open(ctx, accounts); err != nil {
 		return err
@@ -175,7 +176,7 @@ func (d *demo) load(ctx context.Context) error {
 		defer close(driven)
 		d.books.Drive(drive, accounts, connections, 1)
 	}()
-	if err := d.watch(ctx, loadFor, func() string {
+	if err := d.Watch(ctx, loadFor, func() string {
 		return fmt.Sprintf("%d commands answered", d.books.Answered())
 	}); err != nil {
 		return err
@@ -185,19 +186,19 @@ func (d *demo) load(ctx context.Context) error {
 	d.killed = time.Now()
 	cancel()
 	<-driven
-	d.say("killed with %d commands answered, each of them durable before its answer", d.books.Answered())
+	d.Say("killed with %d commands answered, each of them durable before its answer", d.books.Answered())
 	return nil
 }
 
 // recover starts the server again on the same data.
 func (d *demo) recover(ctx context.Context) error {
-	d.title("Recovery")
+	d.Title("Recovery")
 	if err := d.launch(ctx); err != nil {
 		return err
 	}
 	d.restart = d.server.Ready
 	d.books.Enter(d.server.URL)
-	d.say("commands that were under way when it died are sent again under their keys")
+	d.Say("commands that were under way when it died are sent again under their keys")
 	bounded, cancel := context.WithTimeout(ctx, settleFor)
 	defer cancel()
 	if err := d.books.Settle(bounded); err != nil {
@@ -208,30 +209,30 @@ func (d *demo) recover(ctx context.Context) error {
 }
 
 func (d *demo) check(ctx context.Context) error {
-	d.title("Nothing was lost, nothing happened twice")
+	d.Title("Nothing was lost, nothing happened twice")
 	totals, err := d.books.Check(ctx)
 	if err != nil {
 		return errors.Join(errors.New("the books and the runtime differ"), err)
 	}
-	d.say("%d accepted commands: each has its events in the log, once", totals.Accepted)
-	d.say("%d refused commands: none left an event", totals.Refused)
-	d.say("repeated keys gave the answers they gave before the kill")
-	d.say("states and the balances table equal a fold of all %d events", totals.Events)
+	d.Say("%d accepted commands: each has its events in the log, once", totals.Accepted)
+	d.Say("%d refused commands: none left an event", totals.Refused)
+	d.Say("repeated keys gave the answers they gave before the kill")
+	d.Say("states and the balances table equal a fold of all %d events", totals.Events)
 	for _, words := range []string{"verify", "get account alice", "send account alice Deposit amount=10000 --id salary-may"} {
 		if err := d.leftfold(ctx, 0, strings.Fields(words)...); err != nil {
 			return err
 		}
 	}
-	d.title("Measured on this machine, load generator included")
+	d.Title("Measured on this machine, load generator included")
 	waits := d.books.Waits()
 	sort.Slice(waits, func(i, j int) bool { return waits[i] < waits[j] })
 	at := func(share float64) time.Duration {
 		return waits[int(share*float64(len(waits)-1))].Round(10 * time.Microsecond)
 	}
-	d.say("%-34s %.0f per second", "durable commands", float64(len(waits))/d.driven.Seconds())
-	d.say("%-34s p50 %s, p99 %s", "latency", at(0.5), at(0.99))
-	d.say("%-34s %s", "start on existing data", d.restart.Round(time.Millisecond))
-	d.say("%-34s %s", "from the kill to all settled", d.recovered.Sub(d.killed).Round(time.Millisecond))
+	d.Say("%-34s %.0f per second", "durable commands", float64(len(waits))/d.driven.Seconds())
+	d.Say("%-34s p50 %s, p99 %s", "latency", at(0.5), at(0.99))
+	d.Say("%-34s %s", "start on existing data", d.restart.Round(time.Millisecond))
+	d.Say("%-34s %s", "from the kill to all settled", d.recovered.Sub(d.killed).Round(time.Millisecond))
 	return nil
 }
 
@@ -240,9 +241,9 @@ func (d *demo) stay(ctx context.Context) error {
 	if !d.serve {
 		return nil
 	}
-	d.title("Serving at %s until Ctrl-C", d.server.URL)
-	d.say("try: bin/leftfold send account carol Open owner=Carol")
-	d.say("     bin/leftfold events account --follow")
+	d.Title("Serving at %s until Ctrl-C", d.server.URL)
+	d.Say("try: bin/leftfold send account carol Open owner=Carol")
+	d.Say("     bin/leftfold events account --follow")
 	select {
 	case <-ctx.Done():
 		return nil
@@ -257,6 +258,19 @@ func (d *demo) end(context.Context) error {
 	if code != 0 {
 		return fmt.Errorf("the server ended with exit code %d after SIGTERM", code)
 	}
-	d.say("stopped in good order")
+	d.Say("stopped in good order")
 	return nil
+}
+
+// showLog prints the end of the server's log after a failure.
+func (d *demo) showLog() {
+	data, err := os.ReadFile(d.log)
+	if err != nil {
+		return
+	}
+	const most = 4000
+	if len(data) > most {
+		data = data[len(data)-most:]
+	}
+	fmt.Fprintf(os.Stderr, "the server's log ended with:\n%s\n", data)
 }

@@ -222,7 +222,11 @@ func (b *Books) Settle(ctx context.Context) error {
 // send sends an operation and enters its answer. An error means that there is no
 // answer that settles it: no connection, or one of 429, 503, 504.
 func (b *Books) send(ctx context.Context, op Operation) (Answer, error) {
-	began, door := time.Now(), b.door()
+	return b.sendBy(ctx, b.door(), op)
+}
+
+func (b *Books) sendBy(ctx context.Context, door string, op Operation) (Answer, error) {
+	began := time.Now()
 	a, _, err := b.call(ctx, door, op)
 	failure := Failure{At: time.Now(), Door: door, Key: op.Key, Status: a.Status, Reason: a.Reason, Err: err}
 	switch {

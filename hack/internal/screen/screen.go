@@ -1,4 +1,6 @@
-package main
+// Package screen prints what a demo shows: with colours and a moving line on a
+// terminal, plain lines when piped.
+package screen
 
 import (
 	"bytes"
@@ -11,36 +13,39 @@ import (
 	"time"
 )
 
-// screen prints the demo: with colours and a moving line on a terminal, plain
-// lines when piped.
-type screen struct{ terminal bool }
+// Screen is standard output.
+type Screen struct{ terminal bool }
 
-func newScreen() *screen {
+// New looks whether standard output is a terminal.
+func New() *Screen {
 	info, err := os.Stdout.Stat()
-	return &screen{terminal: err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"}
+	return &Screen{terminal: err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"}
 }
 
-func (s *screen) style(code, text string) string {
+func (s *Screen) style(code, text string) string {
 	if !s.terminal {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (s *screen) title(format string, args ...any) {
+// Title begins an act.
+func (s *Screen) Title(format string, args ...any) {
 	fmt.Println("\n" + s.style("1", "== "+fmt.Sprintf(format, args...)))
 }
 
-func (s *screen) say(format string, args ...any) { fmt.Printf("   "+format+"\n", args...) }
+// Say prints one line.
+func (s *Screen) Say(format string, args ...any) { fmt.Printf("   "+format+"\n", args...) }
 
-func (s *screen) command(name string, args ...string) {
+// Command prints a command as a user would type it.
+func (s *Screen) Command(name string, args ...string) {
 	fmt.Println(s.style("36", "$ "+name+" "+strings.Join(args, " ")))
 }
 
-// show runs a command, prints it and its output, and wants an exit code. The
+// Show runs a command, prints it and its output, and wants an exit code. The
 // server's address is left out of what is shown: a user's is the default.
-func (s *screen) show(ctx context.Context, binary, name string, wantExit int, args ...string) error {
-	s.command(name, args[:len(args)-2]...)
+func (s *Screen) Show(ctx context.Context, binary, name string, wantExit int, args ...string) error {
+	s.Command(name, args[:len(args)-2]...)
 	cmd := exec.CommandContext(ctx, binary, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -58,9 +63,9 @@ func (s *screen) show(ctx context.Context, binary, name string, wantExit int, ar
 	return nil
 }
 
-// watch waits and tells how far things are: often on a terminal, each second in
+// Watch waits and tells how far things are: often on a terminal, each second in
 // plain lines.
-func (s *screen) watch(ctx context.Context, d time.Duration, state func() string) error {
+func (s *Screen) Watch(ctx context.Context, d time.Duration, state func() string) error {
 	step := time.Second
 	if s.terminal {
 		step = 100 * time.Millisecond
@@ -82,21 +87,8 @@ func (s *screen) watch(ctx context.Context, d time.Duration, state func() string
 			if s.terminal {
 				fmt.Print("\r\x1b[K   " + state())
 			} else {
-				s.say("%s", state())
+				s.Say("%s", state())
 			}
 		}
 	}
-}
-
-// showLog prints the end of the server's log after a failure.
-func (d *demo) showLog() {
-	data, err := os.ReadFile(d.log)
-	if err != nil {
-		return
-	}
-	const most = 4000
-	if len(data) > most {
-		data = data[len(data)-most:]
-	}
-	fmt.Fprintf(os.Stderr, "the server's log ended with:\n%s\n", data)
 }
