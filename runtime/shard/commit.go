@@ -190,6 +190,7 @@ func (s *Shard) appended(b *batch) {
 		last := &b.events[n-1]
 		s.head, s.headHash, s.headTime = last.Seq, last.Hash, last.RecordedAt
 		s.host.acknowledged(s.id, last.Seq, last.Hash)
+		s.written.Add(int64(n))
 	}
 	s.feed.push(b.events)
 	for _, en := range b.entries {

@@ -75,6 +75,9 @@ type Limits struct {
 	ResendFor time.Duration
 	// RecheckEvery (1 s) is how often all leases are compared with the store.
 	RecheckEvery time.Duration
+	// StuckAfter (10 s) is how long a shard's goroutine may take over one turn
+	// before the shard is given up; it is counted in rechecks.
+	StuckAfter time.Duration
 }
 
 // Observer is told what happens. Any field may be nil. The calls come from hot
@@ -127,6 +130,9 @@ type Definition struct {
 // Spec names a shard to open.
 type Spec struct {
 	ID eventstore.ShardID
+	// Expected is the epoch that the shard must have; nil takes it from the one
+	// that it has. It does not matter to a shard that the host serves already.
+	Expected *int64
 	// Aggregate is the aggregate's name.
 	Aggregate  string
 	Definition Definition
@@ -170,6 +176,7 @@ func (c Config) withDefaults() Config {
 		{(*int64)(&l.CallTimeout), int64(3 * time.Second)},
 		{(*int64)(&l.ResendFor), int64(10 * time.Second)},
 		{(*int64)(&l.RecheckEvery), int64(time.Second)},
+		{(*int64)(&l.StuckAfter), int64(10 * time.Second)},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.value

@@ -63,5 +63,9 @@ func (s *Shard) showState() {
 		s.setState(Holding)
 	default:
 		s.setState(Serving)
+		if !s.served {
+			s.served = true
+			close(s.caughtUp)
+		}
 	}
 }

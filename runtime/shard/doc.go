@@ -18,7 +18,9 @@
 //	                          |              Settling              Stopped (nil)
 //	                          v                |
 //	                       Stopped (ErrNotOwner: refused, or a check failed;
-//	                                ErrStoreWentBack: acknowledged events are gone)
+//	                                ErrStoreWentBack: acknowledged events are gone;
+//	                                ErrPanicked, ErrStuck: its own code failed, see
+//	                                guard.go; it may be opened again)
 //
 // Holding is left when the shard's definition has caught up with the one that
 // the store has accepted; most shards pass it at once.

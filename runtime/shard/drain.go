@@ -68,7 +68,7 @@ func (s *Shard) releaseIfDrained() {
 	}
 	s.release = true
 	lease := s.Lease()
-	s.work.Go(func() {
+	s.aside(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, s.limits().CallTimeout)
 		defer cancel()
 		if err := s.host.cfg.Store.Release(ctx, lease); err != nil {

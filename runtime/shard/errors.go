@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/problem"
 )
 
@@ -20,7 +21,31 @@ var (
 	ErrStoreWentBack = errors.New("the store lost acknowledged events")
 	// ErrClosed: the host is closed.
 	ErrClosed = errors.New("the host is closed")
+	// ErrPanicked: code of the shard panicked. The shard is given up, and may be
+	// opened again.
+	ErrPanicked = errors.New("the shard's code panicked")
+	// ErrStuck: the shard's goroutine did not get on. The shard is given up, and
+	// may be opened again: should the old goroutine go on, the store refuses it.
+	ErrStuck = errors.New("the shard does not get on")
 )
+
+// ClaimRefusedError: the shard had another epoch than the expected one. It is an
+// ErrNotOwner.
+type ClaimRefusedError struct {
+	// Row is the shard's row as the store had it then.
+	Row eventstore.ShardState
+}
+
+func (e *ClaimRefusedError) Error() string {
+	return fmt.Sprintf("the shard is at epoch %d, with owner %q", e.Row.Epoch, e.Row.Owner)
+}
+
+// Unwrap gives what every refusal for the owner's sake has.
+func (e *ClaimRefusedError) Unwrap() error { return notOwner("another process claimed it") }
+
+// restartable tells that a shard was given up for its own fault: callers of what
+// did not run may go to whoever serves it next.
+func restartable(err error) bool { return errors.Is(err, ErrPanicked) || errors.Is(err, ErrStuck) }
 
 // A retry after a takeover finds the new owner in well under a second.
 const retryAfterTakeover = 200 * time.Millisecond

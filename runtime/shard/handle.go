@@ -68,14 +68,18 @@ func (s *Shard) ask(ctx context.Context, r *request) (reply, error) {
 		s.host.requests.put(r)
 		return reply{}, err
 	}
-	ok, decided := r.wait(ctx)
+	ok, decided := r.wait(ctx, s.done)
 	switch {
 	case ok:
 		out := r.reply
 		s.host.requests.put(r)
 		return out, nil
+	case decided && ctx.Err() == nil:
+		return reply{}, outcomeUnknown("the shard was given up while it handled the command")
 	case decided:
 		return reply{}, outcomeUnknown("the command's time ran out while it was being written")
+	case ctx.Err() == nil:
+		return reply{}, notOwner("it was given up")
 	}
 	return reply{}, notAttempted("the request's time ran out while it waited")
 }

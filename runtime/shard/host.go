@@ -77,8 +77,9 @@ func NewHost(cfg Config) *Host {
 
 // Open claims a shard and serves it. A shard that this host serves already is
 // returned as it is; one that is about to end is opened anew when it has.
-// Errors: ErrNotOwner when another process claimed it at the same time,
-// ErrStoreWentBack, ErrClosed, those of eventstore.Log.Claim.
+// Errors: *ClaimRefusedError when the shard's epoch is not the expected one, or
+// another process claimed it at the same time; ErrStoreWentBack, ErrClosed, those
+// of eventstore.Log.Claim.
 func (h *Host) Open(ctx context.Context, spec Spec) (*Shard, error) {
 	s, opened, err := h.reserve(ctx, spec.ID)
 	if s != nil || err != nil {
@@ -137,18 +138,22 @@ func (h *Host) reserve(ctx context.Context, id eventstore.ShardID) (s *Shard, op
 
 // take claims the shard and makes it, ready to run.
 func (h *Host) take(ctx context.Context, spec Spec) (*Shard, error) {
-	row, err := h.readRow(ctx, spec.ID)
-	if err != nil {
-		return nil, err
+	expected := spec.Expected
+	if expected == nil {
+		row, err := h.readRow(ctx, spec.ID)
+		if err != nil {
+			return nil, err
+		}
+		expected = &row.Epoch
 	}
-	c := h.claim(ctx, spec.ID, row.Epoch, openClaims)
+	c := h.claim(ctx, spec.ID, *expected, openClaims)
 	switch {
 	case c.err != nil:
 		return nil, c.err
 	case c.lost:
-		return nil, notOwner("another process claimed it at the same time")
+		return nil, &ClaimRefusedError{Row: c.row}
 	}
-	err = h.verifyHead(ctx, c.row)
+	err := h.verifyHead(ctx, c.row)
 	if errors.Is(err, ErrStoreWentBack) {
 		h.cfg.Logger.Error("THE STORE WENT BACK: it has lost what it acknowledged; the shard stays closed",
 			slog.String("shard", spec.ID.String()), slog.Any("error", err))
@@ -212,7 +217,7 @@ func (h *Host) newShard(spec Spec, row eventstore.ShardState, generation int64) 
 	s := &Shard{
 		host: h, id: spec.ID, aggregate: spec.Aggregate, slots: row.Slots,
 		log:  h.cfg.Logger.With(slog.String("aggregate", spec.Aggregate), slog.Int("shard", int(spec.ID.Number))),
-		done: make(chan struct{}),
+		done: make(chan struct{}), caughtUp: make(chan struct{}),
 		box: mailbox{
 			maxCount: int64(l.MailboxCommands), maxBytes: l.MailboxBytes, wake: make(chan struct{}, 1),
 			maxHeld: l.HeldBytes, held: &h.held,
@@ -235,7 +240,8 @@ func (h *Host) newShard(spec Spec, row eventstore.ShardState, generation int64) 
 
 // finish is the end of a shard's goroutine.
 func (s *Shard) finish() {
-	h := s.host
+	defer func() { s.stopped(s.why) }()
+	defer s.survive("cleaning up")
 	s.cancel()
 	s.arrived, s.calls = s.box.take(s.arrived[:0], s.calls[:0])
 	for _, r := range s.arrived {
@@ -247,17 +253,25 @@ func (s *Shard) finish() {
 	}
 	s.lastUse.Store(0)
 	s.observeDepth()
-	h.mu.Lock()
-	delete(h.shards, s.id)
-	h.publish()
-	h.mu.Unlock()
-	h.cfg.Observer.shardsOwned(s.aggregate, -1)
-	s.setState(Stopped)
-	close(s.done)
-	if s.err != nil && !errors.Is(s.err, ErrClosed) && h.cfg.OnLost != nil {
-		h.cfg.OnLost(s, s.err)
-	}
-	h.running.Done()
+}
+
+// stopped makes the end of a shard known, once.
+func (s *Shard) stopped(err error) {
+	s.stop.Do(func() {
+		h := s.host
+		s.err = err
+		h.mu.Lock()
+		delete(h.shards, s.id)
+		h.publish()
+		h.mu.Unlock()
+		h.cfg.Observer.shardsOwned(s.aggregate, -1)
+		s.setState(Stopped)
+		close(s.done)
+		if err != nil && !errors.Is(err, ErrClosed) && h.cfg.OnLost != nil {
+			h.cfg.OnLost(s, err)
+		}
+		h.running.Done()
+	})
 }
 
 func (h *Host) publish() {
@@ -293,6 +307,8 @@ func (h *Host) tick() {
 		h.recheck(shards)
 		for _, s := range shards {
 			s.post(s.tick)
+			s.measure(time.Now())
+			h.giveUpIfStuck(s)
 		}
 		h.pruner.prune(h.ctx)
 	}

@@ -46,7 +46,7 @@ func (s *Shard) startLoad(e *entity, tries int) {
 		behavior: def.Behavior, timeout: s.limits().CallTimeout << min(tries, patientLoads), log: s.log,
 	}
 	s.host.loads.submit(func() {
-		got, err := l.entity(s.ctx, e.id, s.host.cfg.Now(), def)
+		got, err := l.guarded(s.ctx, e.id, s.host.cfg.Now(), def)
 		s.post(func() { s.loadDone(e, def, got, err, tries) })
 	})
 }
@@ -119,6 +119,19 @@ type loader struct {
 
 // Events are read in pages of this many.
 const loadPage = 500
+
+// guarded is entity, with a panic being the failure of that entity alone: its
+// callers are told so, and the shard goes on.
+func (l loader) guarded(ctx context.Context, id string, now time.Time, def *Definition) (got *loadedEntity, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			l.log.Error("loading an entity panicked; its callers fail, the shard goes on",
+				slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
+			got, err = nil, problem.New(problem.BehaviorFailed, "the entity cannot be loaded")
+		}
+	}()
+	return l.entity(ctx, id, now, def)
+}
 
 // entity loads an entity at its head, with its window.
 func (l loader) entity(ctx context.Context, id string, now time.Time, def *Definition) (*loadedEntity, error) {

@@ -113,13 +113,15 @@ func (r *request) expired() bool {
 	return !r.deadline.IsZero() && !time.Now().Before(r.deadline)
 }
 
-// wait blocks until the answer or the end of ctx. ok is false when the caller
-// left first; decided then tells whether the command may have run.
-func (r *request) wait(ctx context.Context) (ok, decided bool) {
+// wait blocks until the answer, the end of ctx, or the end of the shard, which
+// answers all it knows of before. ok is false when the caller left first; decided
+// then tells whether the command may have run.
+func (r *request) wait(ctx context.Context, stopped <-chan struct{}) (ok, decided bool) {
 	select {
 	case <-r.done:
 		return true, true
 	case <-ctx.Done():
+	case <-stopped:
 	}
 	switch r.state.Swap(requestGone) {
 	case requestAnswered:

@@ -121,12 +121,14 @@ func (s *Shard) end(err error) {
 	if s.ended {
 		return
 	}
-	s.ended, s.err = true, err
+	s.ended, s.why = true, err
 	s.leaving.Store(true)
 	refusal := err
 	switch {
 	case err == nil:
 		refusal = notOwner("it has moved")
+	case restartable(err):
+		refusal = notOwner(err.Error())
 	case !errors.Is(err, ErrNotOwner): // which holds a problem of its own
 		refusal = errors.Join(err, notAttempted("the shard has stopped"))
 	}

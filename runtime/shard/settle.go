@@ -42,7 +42,7 @@ func (s *Shard) settle() {
 	}
 	s.sent++
 	n := s.sent
-	s.work.Go(func() {
+	s.aside(func() {
 		c := s.host.claim(s.ctx, s.id, expected, forEver)
 		for try := 0; c.lost && head >= 0 && s.ctx.Err() == nil; try++ {
 			ctx, cancel := context.WithTimeout(s.ctx, s.limits().CallTimeout)

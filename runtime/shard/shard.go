@@ -70,6 +70,13 @@ type Shard struct {
 	work   sync.WaitGroup // that I/O
 	done   chan struct{}
 	err    error // why it stopped; valid once done is closed
+	stop   sync.Once
+	// caughtUp is closed when the shard serves for the first time.
+	caughtUp chan struct{}
+	// turned counts turns; written counts committed events.
+	turned, written atomic.Int64
+	pace            pace
+	watch           watch
 
 	loop // what only the shard's goroutine touches
 }
@@ -112,6 +119,8 @@ type loop struct {
 	draining bool
 	release  bool // the release is under way
 	ended    bool
+	why      error // with ended
+	served   bool  // caughtUp is closed
 
 	clock   time.Time // at the beginning of the turn, to order uses
 	arrived []*request
@@ -142,8 +151,13 @@ func (s *Shard) limits() *Limits   { return &s.host.cfg.Limits }
 func (s *Shard) post(f func())     { s.box.post(f) }
 func (s *Shard) setState(st State) { s.state.Store(uint32(st)) }
 
+// CaughtUp is closed when the shard serves under a definition as new as the
+// store's; before that, commands wait.
+func (s *Shard) CaughtUp() <-chan struct{} { return s.caughtUp }
+
 // Done is closed when the shard has stopped, for whatever reason; then Err tells
-// it: nil after a drain, ErrNotOwner, ErrStoreWentBack, ErrClosed.
+// it: nil after a drain, ErrNotOwner, ErrStoreWentBack, ErrPanicked, ErrStuck,
+// ErrClosed.
 func (s *Shard) Done() <-chan struct{} { return s.done }
 
 // Err is nil until Done is closed.
@@ -161,7 +175,7 @@ func (s *Shard) run() {
 	defer s.finish()
 	for !s.ended {
 		<-s.box.wake
-		for s.turn() {
+		for s.guardedTurn() {
 			// Another turn as long as there is work at hand.
 		}
 	}
@@ -173,6 +187,7 @@ const turnCommands = 256
 // turn takes what has come, decides what may be decided, sends what may be sent,
 // and reports whether there is more at hand.
 func (s *Shard) turn() bool {
+	s.turned.Add(1)
 	s.arrived, s.calls = s.box.take(s.arrived[:0], s.calls[:0])
 	s.clock = s.host.cfg.Now()
 	for i, f := range s.calls {

@@ -70,7 +70,7 @@ func (s *Shard) snapshotHot() <-chan struct{} {
 		left--
 	}
 	written := make(chan struct{})
-	s.work.Go(func() {
+	s.aside(func() {
 		pending.Wait()
 		close(written)
 	})

@@ -1,0 +1,6 @@
+//go:build !faults
+
+package shard
+
+// injectFault does nothing: faults can be provoked only in a build for tests.
+func injectFault(*Command) {}
