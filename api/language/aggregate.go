@@ -154,7 +154,7 @@ func (c *aggregateCompiler) compile(base *cel.Env) {
 		path := at("spec.events", i)
 		c.upper(path+".name", "the event", e.Name)
 		if _, twice := c.out.events[e.Name]; twice {
-			c.error(path+".name", "give each event its own name", "event %s is declared twice", e.Name)
+			c.naming(path+".name", "give each event its own name", "event %s is declared twice", e.Name)
 			continue
 		}
 		c.out.order = append(c.out.order, e.Name)
@@ -170,7 +170,7 @@ func (c *aggregateCompiler) compile(base *cel.Env) {
 		c.upper(path+".name", "the command", cmd.Name)
 		commands[i] = &command{name: cmd.Name, fields: c.record("(command "+cmd.Name+")", path+".fields", cmd.Fields)}
 		if _, twice := c.out.commands[cmd.Name]; twice {
-			c.error(path+".name", "give each command its own name", "command %s is declared twice", cmd.Name)
+			c.naming(path+".name", "give each command its own name", "command %s is declared twice", cmd.Name)
 			continue
 		}
 		c.out.commands[cmd.Name] = commands[i]
@@ -208,7 +208,7 @@ func (c *aggregateCompiler) openEnvironment(base *cel.Env) bool {
 	}
 	env, err := base.Extend(append(opts, cel.CustomTypeProvider(p), cel.CustomTypeAdapter(p))...)
 	if err != nil {
-		c.error("spec.types", "", "the types cannot be declared: %v", err)
+		c.typing("spec.types", "", "the types cannot be declared: %v", err)
 		return false
 	}
 	c.open(env)
@@ -219,7 +219,7 @@ func (c *aggregateCompiler) openEnvironment(base *cel.Env) bool {
 func (c *aggregateCompiler) limits() {
 	s := c.spec
 	if n := len(c.out.name); n > MaxName {
-		c.error("metadata.name", "choose a shorter name", "the name has %d characters, at most %d are allowed", n, MaxName)
+		c.naming("metadata.name", "choose a shorter name", "the name has %d characters, at most %d are allowed", n, MaxName)
 	}
 	c.atMost("spec.types", len(s.Types), MaxTypes, "types")
 	c.atMost("spec.state", len(s.State), MaxFields, "fields")

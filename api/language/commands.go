@@ -143,7 +143,7 @@ func (c *aggregateCompiler) emission(path string, spec *v1alpha1.Emission, scope
 	}
 	e, ok := c.out.events[spec.Event]
 	if !ok {
-		c.error(path+".event", didYouMean(spec.Event, c.out.order), "there is no event %s", spec.Event)
+		c.naming(path+".event", didYouMean(spec.Event, c.out.order), "there is no event %s", spec.Event)
 		return out
 	}
 	out.event = e
@@ -179,7 +179,7 @@ func (c *compiler) assignments(path, what string, set map[string]v1alpha1.Expres
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		i, ok := t.find(name)
 		if !ok {
-			c.error(path+"."+name, didYouMean(name, t.fieldNames()), "%s has no field %s", what, name)
+			c.naming(path+"."+name, didYouMean(name, t.fieldNames()), "%s has no field %s", what, name)
 			continue
 		}
 		x := c.expression(path+"."+name, set[name], scope, forField(&t.Fields[i]))

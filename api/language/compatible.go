@@ -47,7 +47,7 @@ func (h *history) fields(path, what, event string, old, new []v1alpha1.Field) {
 			continue
 		}
 		if new[j].Type != f.Type {
-			h.error(at(path+".fields", j)+".type", "keep the type "+f.Type+", or add a field with another name",
+			h.typing(at(path+".fields", j)+".type", "keep the type "+f.Type+", or add a field with another name",
 				"stored events of type %s have field %s of %s as %s, so it cannot become %s", event, f.Name, what, f.Type, new[j].Type)
 			continue
 		}

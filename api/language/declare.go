@@ -19,16 +19,16 @@ func (c *compiler) atMost(path string, n, limit int, what string) {
 
 func (c *compiler) upper(path, what, name string) {
 	if !upperName.MatchString(name) {
-		c.error(path, "begin with an upper-case letter; letters and digits only, at most 63", "%s cannot have the name %q", what, name)
+		c.naming(path, "begin with an upper-case letter; letters and digits only, at most 63", "%s cannot have the name %q", what, name)
 	}
 }
 
 func (c *compiler) lower(path, what, name string) {
 	switch {
 	case notNames[name]:
-		c.error(path, "choose another name", "%s cannot have the name %q, a word of the expression language", what, name)
+		c.naming(path, "choose another name", "%s cannot have the name %q, a word of the expression language", what, name)
 	case !lowerName.MatchString(name):
-		c.error(path, "begin with a lower-case letter; letters and digits only, at most 63", "%s cannot have the name %q", what, name)
+		c.naming(path, "begin with a lower-case letter; letters and digits only, at most 63", "%s cannot have the name %q", what, name)
 	}
 }
 
@@ -37,9 +37,9 @@ func (c *compiler) scopeName(path, what, name string, scope names) {
 	c.lower(path, what, name)
 	switch {
 	case reserved[name]:
-		c.error(path, "choose another name", "%s cannot have the name %q, a word that CEL reserves", what, name)
+		c.naming(path, "choose another name", "%s cannot have the name %q, a word that CEL reserves", what, name)
 	case scope.has(name) || scopeWords[name]:
-		c.error(path, "choose a name that is not taken", "%s named %s would hide another %s", what, name, name)
+		c.naming(path, "choose a name that is not taken", "%s named %s would hide another %s", what, name, name)
 	}
 }
 
@@ -55,7 +55,7 @@ func (c *aggregateCompiler) declareTypes() bool {
 		path := at("spec.types", i) + ".name"
 		c.upper(path, "the type", t.Name)
 		if _, twice := c.types.records[t.Name]; twice {
-			c.error(path, "give each type its own name", "type %s is declared twice", t.Name)
+			c.naming(path, "give each type its own name", "type %s is declared twice", t.Name)
 			return false
 		}
 		c.types.records[t.Name] = newRecordType(t.Name)
@@ -70,11 +70,11 @@ func (c *aggregateCompiler) declareTypes() bool {
 		c.fill(c.types.records[t.Name], path, t.Fields)
 		for j := range t.Fields {
 			if t.Fields[j].Default != "" {
-				c.error(at(path, j)+".default", "put it on the field of the command", "field %s of a type takes no default", t.Fields[j].Name)
+				c.typing(at(path, j)+".default", "put it on the field of the command", "field %s of a type takes no default", t.Fields[j].Name)
 			}
 		}
 		if len(t.Fields) == 0 {
-			c.error(path, "declare at least one field", "type %s has no fields", t.Name)
+			c.typing(path, "declare at least one field", "type %s has no fields", t.Name)
 		}
 	}
 	return true
@@ -95,7 +95,7 @@ func (c *aggregateCompiler) typeOrder() ([]int, bool) {
 		trail = append(trail, t.Name)
 		if mark[i] == inside {
 			from := slices.Index(trail, t.Name)
-			c.error(at("spec.types", i), "refer to the other by a string key instead",
+			c.typing(at("spec.types", i), "refer to the other by a string key instead",
 				"type %s contains itself: %s", t.Name, strings.Join(trail[from:], " -> "))
 			return false
 		}
@@ -134,7 +134,7 @@ func (c *compiler) fill(t *RecordType, path string, fields []v1alpha1.Field) {
 		here := at(path, i)
 		c.lower(here+".name", "the field", f.Name)
 		if slices.ContainsFunc(t.Fields, func(g Field) bool { return g.Name == f.Name }) {
-			c.error(here+".name", "give each field its own name", "field %s is declared twice", f.Name)
+			c.naming(here+".name", "give each field its own name", "field %s is declared twice", f.Name)
 			continue
 		}
 		typ, bad, ok := c.types.resolve(f.Type)
@@ -149,12 +149,12 @@ func (c *compiler) fill(t *RecordType, path string, fields []v1alpha1.Field) {
 
 func (c *compiler) unknownType(path, field, written, bad string) {
 	if bad == "" {
-		c.error(path, "write a type such as int, list<string> or map<list<Limit>>, with at most four lists and maps inside each other",
+		c.typing(path, "write a type such as int, list<string> or map<list<Limit>>, with at most four lists and maps inside each other",
 			"field %s has a type of the wrong form, %q", field, written)
 		return
 	}
 	if usual, ok := otherTypeNames[strings.ToLower(bad)]; ok {
-		c.error(path, "did you mean "+usual+"?", "field %s has the type %s, which is not declared", field, bad)
+		c.typing(path, "did you mean "+usual+"?", "field %s has the type %s, which is not declared", field, bad)
 		return
 	}
 	known := []string{"list", "map"}
@@ -165,7 +165,7 @@ func (c *compiler) unknownType(path, field, written, bad string) {
 		known = append(known, name)
 	}
 	slices.Sort(known)
-	c.error(path, didYouMean(bad, known), "field %s has the type %s, which is not declared", field, bad)
+	c.typing(path, didYouMean(bad, known), "field %s has the type %s, which is not declared", field, bad)
 }
 
 // otherTypeNames are what other languages call the types of this one.

@@ -6,8 +6,26 @@ import (
 	"strings"
 )
 
+// Cause sorts mistakes by what kind of thing is wrong, for programs; people read
+// the message.
+type Cause uint8
+
+const (
+	// InExpression: an expression does not compile, has another type than its
+	// place needs, or is missing where one is needed.
+	InExpression Cause = iota
+	// InType: a type is not declared, contains itself, or does not fit its place.
+	InType
+	// InName: a name stands for nothing that is declared, stands for two things,
+	// or cannot be a name.
+	InName
+	// InSource: a projection reads an aggregate that is not there.
+	InSource
+)
+
 // Problem is one mistake in a definition.
 type Problem struct {
+	Cause Cause
 	// Path is where: spec.commands[3].emit[0].set.amount.
 	Path string
 	// Message says what is wrong and names the field.
@@ -40,6 +58,16 @@ type report struct {
 
 func (r *report) error(path, fix, format string, args ...any) {
 	r.add(Problem{Path: path, Message: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// typing is error for a mistake of types.
+func (r *report) typing(path, fix, format string, args ...any) {
+	r.add(Problem{Cause: InType, Path: path, Message: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// naming is error for a mistake of names.
+func (r *report) naming(path, fix, format string, args ...any) {
+	r.add(Problem{Cause: InName, Path: path, Message: fmt.Sprintf(format, args...), Fix: fix})
 }
 
 func (r *report) warn(path, fix, format string, args ...any) {

@@ -68,16 +68,19 @@ func (c *projectionCompiler) sources(aggregates map[string]*Aggregate) {
 		a := aggregates[s.Aggregate]
 		switch {
 		case a == nil:
-			c.error(path+".aggregate", didYouMean(s.Aggregate, slices.Sorted(maps.Keys(aggregates))), "there is no aggregate %s", s.Aggregate)
+			c.add(Problem{
+				Cause: InSource, Path: path + ".aggregate", Message: "there is no aggregate " + s.Aggregate,
+				Fix: didYouMean(s.Aggregate, slices.Sorted(maps.Keys(aggregates))),
+			})
 			continue
 		case c.aggregates[s.Aggregate] != nil:
-			c.error(path+".aggregate", "list all of its events in one source", "aggregate %s is a source twice", s.Aggregate)
+			c.naming(path+".aggregate", "list all of its events in one source", "aggregate %s is a source twice", s.Aggregate)
 			continue
 		}
 		c.aggregates[s.Aggregate] = a
 		for j, e := range s.Events {
 			if _, ok := a.events[e]; !ok {
-				c.error(at(path+".events", j), didYouMean(e, a.order), "aggregate %s has no event %s", s.Aggregate, e)
+				c.naming(at(path+".events", j), didYouMean(e, a.order), "aggregate %s has no event %s", s.Aggregate, e)
 			}
 		}
 		c.out.sources = append(c.out.sources, Source{Aggregate: s.Aggregate, Events: slices.Clone(s.Events)})
@@ -94,7 +97,7 @@ func (c *projectionCompiler) table() {
 	c.atMost("spec.table.apply", len(t.Apply), MaxRules, "rules")
 	c.lower("spec.table.key.name", "the key", t.Key.Name)
 	if !slices.Contains(keyKinds, t.Key.Type) {
-		c.error("spec.table.key.type", "a key is "+strings.Join(keyKinds, ", "), "the key has the type %q", t.Key.Type)
+		c.typing("spec.table.key.type", "a key is "+strings.Join(keyKinds, ", "), "the key has the type %q", t.Key.Type)
 	}
 	c.out.key = Column{Name: t.Key.Name, Type: cmp.Or(scalars[t.Key.Type], scalars["string"]), Indexed: true}
 	c.columns(t)
@@ -152,7 +155,7 @@ func (c *projectionCompiler) columnTypes() *typeSet {
 			case !sameRecord(known, r):
 				for j, col := range c.spec.Table.Columns {
 					if innermost(col.Type) == name {
-						c.error(at("spec.table.columns", j)+".type", "give one of the types another name", "the sources declare type %s differently, so no column can have it", name)
+						c.typing(at("spec.table.columns", j)+".type", "give one of the types another name", "the sources declare type %s differently, so no column can have it", name)
 					}
 				}
 			}
@@ -196,11 +199,11 @@ func (c *projectionCompiler) columns(t *v1alpha1.Table) {
 	for i := range t.Columns {
 		col := &t.Columns[i]
 		if strings.EqualFold(col.Name, t.Key.Name) {
-			c.error(at("spec.table.columns", i)+".name", "choose another name", "column %s has the name of the key", col.Name)
+			c.naming(at("spec.table.columns", i)+".name", "choose another name", "column %s has the name of the key", col.Name)
 		}
 		for j := range i {
 			if other := t.Columns[j].Name; other != col.Name && strings.EqualFold(other, col.Name) {
-				c.error(at("spec.table.columns", i)+".name", "choose another name", "columns %s and %s differ only in case, which SQL does not tell", other, col.Name)
+				c.naming(at("spec.table.columns", i)+".name", "choose another name", "columns %s and %s differ only in case, which SQL does not tell", other, col.Name)
 			}
 		}
 		fields = append(fields, v1alpha1.Field{Name: col.Name, Type: col.Type, Optional: col.Optional})
@@ -279,15 +282,15 @@ func (c *projectionCompiler) ruleSource(path string, spec *v1alpha1.Rule) (*Aggr
 	}
 	switch {
 	case spec.Aggregate != "" && !slices.Contains(aggregates, spec.Aggregate):
-		c.error(path+".aggregate", didYouMean(spec.Aggregate, aggregates), "aggregate %s is no source of the projection", spec.Aggregate)
+		c.naming(path+".aggregate", didYouMean(spec.Aggregate, aggregates), "aggregate %s is no source of the projection", spec.Aggregate)
 	case len(found) == 0 && len(c.aggregates) == len(c.spec.Sources):
-		c.error(path+".event", didYouMean(spec.Event, known), "no source has an event %s that the projection reads", spec.Event)
+		c.naming(path+".event", didYouMean(spec.Event, known), "no source has an event %s that the projection reads", spec.Event)
 	case len(found) > 1:
 		names := make([]string, len(found))
 		for i, a := range found {
 			names[i] = a.name
 		}
-		c.error(path+".aggregate", "add aggregate: "+strings.Join(names, " or aggregate: "), "event %s is in several sources", spec.Event)
+		c.naming(path+".aggregate", "add aggregate: "+strings.Join(names, " or aggregate: "), "event %s is in several sources", spec.Event)
 	}
 	if len(found) != 1 {
 		return nil, false
@@ -325,7 +328,7 @@ func (c *projectionCompiler) enter(a *Aggregate) (*sourceScope, bool) {
 	}
 	env, err := c.base.Extend(append(opts, cel.CustomTypeProvider(p), cel.CustomTypeAdapter(p))...)
 	if err != nil {
-		c.error("spec.sources", "", "the types of aggregate %s cannot be declared: %v", a.name, err)
+		c.typing("spec.sources", "", "the types of aggregate %s cannot be declared: %v", a.name, err)
 		return nil, false
 	}
 	s := &sourceScope{env: env, scoped: map[string]*cel.Env{}, types: set}

@@ -33,6 +33,9 @@ const (
 	ReasonRuntimeNotReady = "RuntimeNotReady"
 	// ReasonAggregateNotFound: an Aggregate that the object names is not there.
 	ReasonAggregateNotFound = "AggregateNotFound"
+	// ReasonAggregateNotReady: an Aggregate that the object names is there, but
+	// cannot be used as it is; its own conditions say why.
+	ReasonAggregateNotReady = "AggregateNotReady"
 	// ReasonInvalidExpression: an expression does not compile, or has another
 	// type than its place needs. Stalled.
 	ReasonInvalidExpression = "InvalidExpression"
@@ -123,6 +126,9 @@ const (
 	// ReasonTableNameTaken: another Projection, or a table that is not
 	// Leftfold's, has the name. Stalled.
 	ReasonTableNameTaken = "TableNameTaken"
+	// ReasonSourcesApart: the Projection's sources are of more than one Runtime.
+	// Stalled.
+	ReasonSourcesApart = "SourcesApart"
 	// ReasonRebuilding: a changed definition is being built beside the one that
 	// serves. On Reconciling.
 	ReasonRebuilding = "Rebuilding"

@@ -12,8 +12,8 @@
 //     fields, types, limits, patterns, defaults (schema.go), in words that name
 //     the cause, such as a key or a value that YAML took for a boolean (keys.go,
 //     explain.go).
-//  3. References between objects, and names that must be unique (set.go).
-//  4. Expressions, by package language (set.go).
+//  3. References between objects, names that must be unique, and expressions, by
+//     package declaration (set.go), as a cluster has them judged.
 //
 // A step is taken only when the one before found nothing that makes its findings
 // doubtful, so that one mistake is told once and at the closest place.

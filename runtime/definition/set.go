@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/leftfold/leftfold/api/declaration"
 	"github.com/leftfold/leftfold/api/language"
 	"github.com/leftfold/leftfold/api/v1alpha1"
 )
@@ -102,9 +103,7 @@ func (l *loader) take(docs []document, problems []Problem) error {
 
 // finish checks what the documents say of each other and what they compute.
 func (l *loader) finish() []Problem {
-	l.references()
-	l.aggregates()
-	l.projections()
+	l.judge()
 	for _, d := range l.places {
 		l.problems = append(l.problems, d.broken...)
 	}
@@ -192,126 +191,57 @@ func (l *loader) decode(d *document, kind string) error {
 	return nil
 }
 
-// missing reports a reference to an object that is not among the manifests.
-func (l *loader) missing(d *document, path, kind, name string) {
-	if l.damaged[kind+"/"+name] {
-		return
+// judge checks what the objects say of each other and what they compute.
+func (l *loader) judge() {
+	n := l.set.namespace()
+	n.Where = "these files"
+	for _, name := range sortedKeys(n.Stores) {
+		l.tell(v1alpha1.KindEventStore, name, n.EventStore(name))
 	}
-	l.report(d, path, fmt.Sprintf("there is no %s %q in these files", kind, name), "correct the name, or add the file that declares it")
-}
-
-// references checks what objects say of each other.
-func (l *loader) references() {
-	for name, r := range l.set.Runtimes {
-		d := l.places[v1alpha1.KindRuntime+"/"+name]
-		store := l.set.Stores[r.Spec.StoreRef.Name]
-		if store == nil {
-			l.missing(d, "spec.storeRef.name", v1alpha1.KindEventStore, r.Spec.StoreRef.Name)
-		} else if store.Spec.SQLite != nil && r.Spec.Replicas != nil && *r.Spec.Replicas > 1 {
-			l.report(d, "spec.replicas", fmt.Sprintf("%d replicas on the SQLite store %q, which one pod alone can use", *r.Spec.Replicas, store.Name), "write replicas: 1, or use a PostgreSQL store")
-		}
+	for _, name := range sortedKeys(n.Runtimes) {
+		l.tell(v1alpha1.KindRuntime, name, n.Runtime(name))
 	}
-	users := map[string]string{}
-	for _, name := range sortedKeys(l.set.Stores) {
-		p := l.set.Stores[name].Spec.Postgres
-		if p == nil {
-			continue
-		}
-		place := p.ConnectionSecretRef.Name + "/" + p.ConnectionSecretRef.Key + "/" + p.Schema
-		if other, ok := users[place]; ok {
-			l.report(l.places[v1alpha1.KindEventStore+"/"+name], "spec.postgres.schema", fmt.Sprintf("schema %q of the same database belongs to EventStore %q already", p.Schema, other), "give each EventStore a schema of its own")
-			continue
-		}
-		users[place] = name
-	}
-	for name, a := range l.set.Aggregates {
-		if l.set.Runtimes[a.Object.Spec.RuntimeRef.Name] == nil {
-			l.missing(l.places[v1alpha1.KindAggregate+"/"+name], "spec.runtimeRef.name", v1alpha1.KindRuntime, a.Object.Spec.RuntimeRef.Name)
-		}
-	}
-}
-
-// aggregates compiles the expressions of all aggregates.
-func (l *loader) aggregates() {
 	for _, name := range l.set.AggregateNames() {
-		a := l.set.Aggregates[name]
-		compiled, found := language.Compile(name, &a.Object.Spec)
-		a.Compiled = compiled
-		l.language(l.places[v1alpha1.KindAggregate+"/"+name], found)
+		compiled, found := n.Aggregate(name)
+		l.set.Aggregates[name].Compiled = compiled
+		l.tell(v1alpha1.KindAggregate, name, found)
 	}
-}
-
-// projections checks sources and tables and compiles the rules.
-func (l *loader) projections() {
-	compiled := map[string]*language.Aggregate{}
-	for name, a := range l.set.Aggregates {
-		if a.Compiled != nil {
-			compiled[name] = a.Compiled
-		}
-	}
-	tables := map[string]string{}
 	for _, name := range l.set.ProjectionNames() {
-		p, d := l.set.Projections[name], l.places[v1alpha1.KindProjection+"/"+name]
-		store, ok := l.sources(d, p.Object)
-		if !ok {
-			continue
-		}
-		table := store + "/" + TableName(p.Object)
-		if other, taken := tables[table]; taken {
-			l.report(d, "spec.table.name", fmt.Sprintf("table %q belongs to Projection %q already", TableName(p.Object), other), "give each projection a table of its own")
-			continue
-		}
-		tables[table] = name
-		var found []language.Problem
-		p.Compiled, found = language.CompileProjection(name, &p.Object.Spec, compiled)
-		l.language(d, found)
+		compiled, found := n.Projection(name)
+		l.set.Projections[name].Compiled = compiled
+		l.tell(v1alpha1.KindProjection, name, found)
 	}
 }
 
-// sources checks that all sources are there, sound, and in one store.
-func (l *loader) sources(d *document, p *v1alpha1.Projection) (store string, ok bool) {
-	ok = true
-	for i, s := range p.Spec.Sources {
-		path := fmt.Sprintf("spec.sources[%d].aggregate", i)
-		a := l.set.Aggregates[s.Aggregate]
-		if a == nil {
-			l.missing(d, path, v1alpha1.KindAggregate, s.Aggregate)
-			ok = false
-			continue
-		}
-		if a.Compiled == nil || l.set.Runtimes[a.Object.Spec.RuntimeRef.Name] == nil {
-			ok = false // told at the aggregate
-			continue
-		}
-		switch at := l.set.StoreOf(a); {
-		case store == "":
-			store = at
-		case store != at:
-			l.report(d, path, fmt.Sprintf("aggregate %q is in store %q, the sources before it in %q", s.Aggregate, at, store), "a projection's sources share one store: make a projection for each")
-			ok = false
-		}
+// namespace is the set as package declaration judges it.
+func (s *Set) namespace() *declaration.Namespace {
+	n := &declaration.Namespace{
+		Stores: s.Stores, Runtimes: s.Runtimes,
+		Aggregates:  make(map[string]*v1alpha1.Aggregate, len(s.Aggregates)),
+		Projections: make(map[string]*v1alpha1.Projection, len(s.Projections)),
 	}
-	return store, ok
+	for name, a := range s.Aggregates {
+		n.Aggregates[name] = a.Object
+	}
+	for name, p := range s.Projections {
+		n.Projections[name] = p.Object
+	}
+	return n
 }
 
-// TableName is the projection's table: the declared name, else the object's with
-// - as _.
-func TableName(p *v1alpha1.Projection) string {
-	if p.Spec.Table != nil && p.Spec.Table.Name != "" {
-		return p.Spec.Table.Name
-	}
-	return strings.ReplaceAll(p.Name, "-", "_")
-}
-
-// language reports what the language found in an object, and drops the broken
-// rules that mean a place around one of the findings.
-func (l *loader) language(d *document, found []language.Problem) {
+// tell reports what was found in an object, unless it was told already at
+// another one, and drops the broken rules that mean a place around a mistake.
+func (l *loader) tell(kind, name string, found []declaration.Problem) {
+	d := l.places[kind+"/"+name]
 	for _, f := range found {
-		p := d.problem(f.Path, f.Message, f.Fix)
+		if l.damaged[f.Waits] || f.Reason == v1alpha1.ReasonAggregateNotReady {
+			continue
+		}
+		p := d.problem(f.Field, f.Message, f.Fix)
 		p.Warning = f.Warning
 		l.problems = append(l.problems, p)
 		if !f.Warning {
-			d.broken = slices.DeleteFunc(d.broken, func(b Problem) bool { return strings.HasPrefix(f.Path, b.Field) })
+			d.broken = slices.DeleteFunc(d.broken, func(b Problem) bool { return strings.HasPrefix(f.Field, b.Field) })
 		}
 	}
 }
