@@ -9,10 +9,18 @@ import (
 	"github.com/leftfold/leftfold/runtime/telemetry"
 )
 
+// membership is how a process that shares its store says that it lives, and from
+// when on it takes another for dead.
+type membership struct {
+	// runtime and address are told with each heartbeat.
+	runtime, address string
+	// every is the pause between heartbeats; timeout how long a process may be
+	// silent before its shards are taken from it.
+	every, timeout time.Duration
+}
+
 const (
-	// heartbeatEvery is how often a process that shares its store says that it
-	// lives; heartbeatTimeout is how long it may be silent before its shards
-	// are taken from it.
+	// What a process without an operator does: others wait for it anyway.
 	heartbeatEvery   = time.Second
 	heartbeatTimeout = 5 * time.Second
 	// onlyStore is the label of the store that takes the place of all.
@@ -22,10 +30,10 @@ const (
 )
 
 // heartbeat says once that this process lives.
-func (w *workload) heartbeat(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
+func (w *workload) heartbeat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.member.timeout)
 	defer cancel()
-	err := w.store.Heartbeat(ctx, eventstore.Member{Incarnation: w.self, Address: address})
+	err := w.store.Heartbeat(ctx, eventstore.Member{Incarnation: w.self, Runtime: w.member.runtime, Address: w.member.address})
 	if err != nil {
 		w.beating.Store(nil)
 		return err
@@ -40,13 +48,13 @@ func (w *workload) heartbeat(ctx context.Context, address string) error {
 // been silent.
 func (w *workload) mayJudge() bool {
 	since := w.beating.Load()
-	return since != nil && time.Since(*since) >= heartbeatTimeout
+	return since != nil && time.Since(*since) >= w.member.timeout
 }
 
 // heartbeats says that this process lives, as long as it does.
-func (w *workload) heartbeats(address string) {
-	w.every(heartbeatEvery, func() {
-		if err := w.heartbeat(w.tend, address); err != nil && w.tend.Err() == nil {
+func (w *workload) heartbeats() {
+	w.every(w.member.every, func() {
+		if err := w.heartbeat(w.tend); err != nil && w.tend.Err() == nil {
 			w.log.Warn("no heartbeat reached the store", "error", err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -169,6 +170,13 @@ func (p *projections) has(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.specs[name] != nil
+}
+
+// names lists those in force, in order.
+func (p *projections) names() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(maps.Keys(p.specs))
 }
 
 func (p *projections) definitions() []api.ProjectionDefinition {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
@@ -23,7 +24,48 @@ const (
 	reasonOwnerGone = "OwnerGone"
 	// reasonShardStopped: the shard stopped in this process and was opened again.
 	reasonShardStopped = "ShardStopped"
+	// reasonOrphaned: nobody served the shard, and there was no operator to see
+	// to it.
+	reasonOrphaned = "Orphaned"
 )
+
+// keeper decides which shards of the aggregates that are known here this process
+// serves. Its methods are called from different goroutines.
+type keeper interface {
+	// begun tells of an aggregate that is known from now on, and may take its
+	// time to claim shards.
+	begun(ctx context.Context, a *aggregate)
+	// stopped tells that a shard has stopped here; its Err tells why.
+	stopped(a *aggregate, number int32, s *shard.Shard)
+	// renewed tells that a shard goes on under another epoch. It must not block.
+	renewed(s *shard.Shard, epoch int64)
+}
+
+// greedy is the keeper of a process without an operator, as in development: it
+// serves every shard that no other living process has.
+type greedy struct{ *workload }
+
+func (w greedy) begun(ctx context.Context, a *aggregate) {
+	var claims sync.WaitGroup
+	for number := range a.ranges {
+		claims.Go(func() {
+			if _, err := w.open(ctx, a, int32(number), nil); err != nil {
+				w.log.Warn("a shard could not be claimed; it is tried again", "aggregate", a.name, "shard", number, "error", err)
+				w.reopen(a, int32(number))
+			}
+		})
+	}
+	claims.Wait()
+}
+
+func (w greedy) renewed(*shard.Shard, int64) {}
+
+func (w greedy) stopped(a *aggregate, number int32, s *shard.Shard) {
+	if w.tend.Err() == nil {
+		w.log.Warn("a shard stopped", "aggregate", a.name, "shard", number, "error", s.Err())
+		w.reopen(a, number)
+	}
+}
 
 // observeReturn counts a shard that is served here again. taken tells that
 // another process had it meanwhile; took is how long nobody is known to have
@@ -38,22 +80,22 @@ func (w *workload) observeReturn(taken bool, took time.Duration) {
 
 // catchUp brings a definition into force that another process has offered since
 // this one last looked: a shard under an older one would hold its commands.
-func (w *workload) catchUp(ctx context.Context, name string, a *aggregate) error {
+func (w *workload) catchUp(ctx context.Context, a *aggregate) error {
 	if !w.shared {
 		return nil
 	}
-	stored, err := known(ctx, w.store, name)
+	stored, err := known(ctx, w.store, a.name)
 	if err != nil {
 		return err
 	}
 	if generation, _ := a.current(); stored.Generation <= generation {
 		return nil
 	}
-	newer, err := acceptedBefore(name, stored)
+	newer, err := acceptedBefore(a.name, stored)
 	if err != nil {
 		return err
 	}
-	w.log.Info("another process has changed the definition; it is in force here too", "aggregate", name, "generation", stored.Generation)
+	w.log.Info("another process has changed the definition; it is in force here too", "aggregate", a.name, "generation", stored.Generation)
 	a.redefine(*newer)
 	return nil
 }
@@ -61,7 +103,7 @@ func (w *workload) catchUp(ctx context.Context, name string, a *aggregate) error
 // reopen opens a shard again, with growing pauses, until it is served here or by
 // another process that lives. A store that lost acknowledged events is left
 // alone: a person has to look.
-func (w *workload) reopen(name string, a *aggregate, number int) {
+func (w *workload) reopen(a *aggregate, number int32) {
 	lost := time.Now()
 	w.work.Go(func() {
 		taken := false
@@ -77,7 +119,7 @@ func (w *workload) reopen(name string, a *aggregate, number int) {
 				continue
 			}
 			if err == nil {
-				err = w.open(w.tend, name, a, number)
+				_, err = w.open(w.tend, a, number, nil)
 			}
 			if err == nil {
 				w.observeReturn(taken, time.Since(lost))
@@ -86,10 +128,10 @@ func (w *workload) reopen(name string, a *aggregate, number int) {
 			case err == nil || w.tend.Err() != nil:
 				return
 			case errors.Is(err, shard.ErrStoreWentBack):
-				w.log.Error("the store lost events that were acknowledged; the shard stays closed until a person has looked", "aggregate", name, "shard", number, "error", err)
+				w.log.Error("the store lost events that were acknowledged; the shard stays closed until a person has looked", "aggregate", a.name, "shard", number, "error", err)
 				return
 			}
-			w.log.Warn("a shard cannot be opened yet", "aggregate", name, "shard", number, "error", err)
+			w.log.Warn("a shard cannot be opened yet", "aggregate", a.name, "shard", number, "error", err)
 		}
 	})
 }
@@ -97,13 +139,13 @@ func (w *workload) reopen(name string, a *aggregate, number int) {
 // takenByOther tells that another process owns the shard and lives, by the
 // store's clock, or that it may live for all that can be known here. Taking the
 // shard from it would only make the two fight.
-func (w *workload) takenByOther(a *aggregate, number int) (bool, error) {
+func (w *workload) takenByOther(a *aggregate, number int32) (bool, error) {
 	if !w.shared {
 		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(w.tend, openTimeout)
 	defer cancel()
-	row, err := w.store.Shard(ctx, eventstore.ShardID{Aggregate: a.id, Number: int32(number)})
+	row, err := w.store.Shard(ctx, eventstore.ShardID{Aggregate: a.id, Number: number})
 	if err != nil || row.Owner == "" || row.Owner == w.self {
 		return false, err
 	}
@@ -112,7 +154,7 @@ func (w *workload) takenByOther(a *aggregate, number int) (bool, error) {
 		return false, err
 	}
 	for _, m := range members {
-		if m.Incarnation == row.Owner && m.Age < heartbeatTimeout {
+		if m.Incarnation == row.Owner && m.Age < w.member.timeout {
 			return true, nil
 		}
 	}

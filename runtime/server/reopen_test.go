@@ -16,7 +16,7 @@ import (
 func TestAnOwnerIsDeadOnlyToThoseWhoseOwnHeartbeatsArrived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New(memory.Options{})
-		w := &workload{store: store, shared: true, self: "self", tend: t.Context(), log: slog.New(slog.DiscardHandler)}
+		w := &workload{store: store, shared: true, self: "self", member: membership{timeout: heartbeatTimeout}, tend: t.Context(), log: slog.New(slog.DiscardHandler)}
 		stored, err := store.EnsureAggregate(t.Context(), "account", 1)
 		if err != nil {
 			t.Fatal(err)
@@ -42,7 +42,7 @@ func TestAnOwnerIsDeadOnlyToThoseWhoseOwnHeartbeatsArrived(t *testing.T) {
 		want(true, "while its owner lives")
 		time.Sleep(heartbeatTimeout)
 		want(true, "when all have been silent")
-		if err := w.heartbeat(t.Context(), "here"); err != nil {
+		if err := w.heartbeat(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		want(true, "at the first heartbeat of our own")
@@ -50,7 +50,7 @@ func TestAnOwnerIsDeadOnlyToThoseWhoseOwnHeartbeatsArrived(t *testing.T) {
 		want(false, "when ours have arrived for as long as its owner was silent")
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := w.heartbeat(ended, "here"); err == nil {
+		if err := w.heartbeat(ended); err == nil {
 			t.Fatal("a heartbeat arrived that could not be sent")
 		}
 		want(true, "after one of ours was lost")

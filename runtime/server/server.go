@@ -47,6 +47,9 @@ type Server struct {
 	failOnce              sync.Once
 	ready                 atomic.Bool
 
+	// managed: there is one store, and it is open.
+	managed bool
+
 	// applying makes changes of the definitions happen in turn.
 	applying sync.Mutex
 	mu       sync.RWMutex
@@ -90,15 +93,20 @@ func (s *Server) start(ctx context.Context) error {
 	if stalled != nil {
 		s.log.Error("the manifests did not take effect as a whole; what they could not change serves as before", "error", stalled)
 	}
-	s.handler = api.NewHandler(api.Config{
-		Aggregates: aggregates{s}, Feed: feed{s}, Projections: queries{s}, Catalog: catalog{s},
-		Version: s.cfg.Version, Logger: s.log, CommandTimeout: s.cfg.CommandTimeout,
-	})
+	s.handler = s.newHandler()
 	s.http = api.NewServer(s.handler, s.log)
 	s.http.Handler = s.calls.track(s.handler)
 	s.serve(s.http, s.listener)
 	s.ready.Store(true)
 	return nil
+}
+
+// newHandler makes the handler of the API's port.
+func (s *Server) newHandler() *api.Handler {
+	return api.NewHandler(api.Config{
+		Aggregates: aggregates{s}, Feed: feed{s}, Projections: queries{s}, Catalog: catalog{s},
+		Version: s.cfg.Version, Logger: s.log, CommandTimeout: s.cfg.CommandTimeout,
+	})
 }
 
 // listenOps takes the port of health and metrics. One that was not asked for and
@@ -126,9 +134,16 @@ func (s *Server) listenOps() error {
 	return nil
 }
 
-func (s *Server) serve(h *http.Server, l net.Listener) {
+func (s *Server) serve(h *http.Server, l net.Listener) { s.serveBy(h.Serve, l) }
+
+// serveTLS serves by the certificates of the server's own TLS configuration.
+func (s *Server) serveTLS(h *http.Server, l net.Listener) {
+	s.serveBy(func(l net.Listener) error { return h.ServeTLS(l, "", "") }, l)
+}
+
+func (s *Server) serveBy(serve func(net.Listener) error, l net.Listener) {
 	s.serving.Go(func() {
-		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the listener failed; the process stops", "address", l.Addr().String(), "error", err)
 			s.failOnce.Do(func() { close(s.failed) })
 		}
@@ -178,7 +193,7 @@ func (s *Server) apply(ctx context.Context, set *definition.Set) (stalled, err e
 	var found []error
 	for _, name := range set.AggregateNames() {
 		a := set.Aggregates[name]
-		w, err := s.workload(ctx, set.StoreOf(a))
+		w, err := s.workload(ctx, set, a)
 		if err != nil {
 			return nil, err
 		}
@@ -200,9 +215,10 @@ func (s *Server) apply(ctx context.Context, set *definition.Set) (stalled, err e
 }
 
 // workload gives what runs on a store, and opens the store when need be.
-func (s *Server) workload(ctx context.Context, store string) (*workload, error) {
-	if s.cfg.Store != "" {
-		store = "" // one takes the place of all
+func (s *Server) workload(ctx context.Context, set *definition.Set, a *definition.Aggregate) (*workload, error) {
+	store := ""
+	if s.cfg.Store == "" && !s.managed {
+		store = set.StoreOf(a) // else one takes the place of all
 	}
 	s.mu.RLock()
 	w := s.stores[store]
@@ -270,6 +286,9 @@ func (s *Server) Stop() error {
 		errs = append(errs, s.endCalls(ctx))
 	} else if s.listener != nil {
 		errs = append(errs, s.listener.Close())
+	}
+	if s.ops == nil && s.opsListener != nil {
+		errs = append(errs, s.opsListener.Close())
 	}
 	s.mu.Lock()
 	stores := s.stores

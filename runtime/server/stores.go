@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -36,30 +37,43 @@ func (s *Server) open(ctx context.Context, name string) (*workload, error) {
 	if name != "" {
 		log = log.With("store", name)
 	}
+	w := s.newWorkload(name, store, membership{
+		address: s.listener.Addr().String(), every: heartbeatEvery, timeout: heartbeatTimeout,
+	}, log)
+	w.keeper = greedy{w}
+	return w, w.join(ctx, store)
+}
+
+// newWorkload makes what runs on a store, with nothing running yet but the host.
+func (s *Server) newWorkload(name string, store opened, member membership, log *slog.Logger) *workload {
 	w := &workload{
 		name: name, store: store.Store, shared: store.shared, log: log, self: s.self, metrics: s.metrics,
-		router: s.router, aggregates: map[string]*aggregate{},
+		router: s.router, member: member, aggregates: map[string]*aggregate{}, changed: make(chan struct{}),
 	}
 	w.tend, w.cancel = context.WithCancel(context.Background())
 	w.host = shard.NewHost(shard.Config{
-		Store: store.Store, Incarnation: s.self, Address: s.listener.Addr().String(),
+		Store: store.Store, Incarnation: s.self, Address: member.address,
 		Logger: log, Observer: s.metrics.Shards(), Slot: routing.Slot, Limits: s.cfg.Limits,
+		OnRenewed: func(s *shard.Shard, epoch int64) { w.keeper.renewed(s, epoch) },
 	})
 	w.projections = newProjections(store, log, s.metrics)
+	return w
+}
+
+// join makes the process a member of a store that others may share. It is one
+// before the first claim: who looks at an owner that is none takes it for dead.
+func (w *workload) join(ctx context.Context, store opened) error {
 	if !w.shared {
-		return w, nil
+		return nil
 	}
-	// A member before the first claim: who looks at an owner that is none takes
-	// it for dead.
-	address := s.listener.Addr().String()
-	if err := w.heartbeat(ctx, address); err != nil {
-		return nil, errors.Join(fmt.Errorf("become a member of the store: %w", err), w.close(ctx))
+	if err := w.heartbeat(ctx); err != nil {
+		return errors.Join(fmt.Errorf("become a member of the store: %w", err), w.close(ctx))
 	}
-	w.work.Go(func() { w.heartbeats(address) })
+	w.work.Go(w.heartbeats)
 	if store.age != nil {
-		w.work.Go(func() { w.watchAge(store.age, s.metrics) })
+		w.work.Go(func() { w.watchAge(store.age, w.metrics) })
 	}
-	return w, nil
+	return nil
 }
 
 func (s *Server) openStore(ctx context.Context, name string) (opened, error) {

@@ -38,9 +38,15 @@ type workload struct {
 	metrics *telemetry.Metrics
 	// projections are those whose sources are here.
 	projections *projections
+	// keeper decides which shards are served here.
+	keeper keeper
+	// member is how this process says that it lives.
+	member membership
 
 	mu         sync.Mutex
 	aggregates map[string]*aggregate
+	// changed is closed, and made anew, when an aggregate comes or goes.
+	changed chan struct{}
 
 	// beating is since when every heartbeat has reached the store; nil when the
 	// last one has not.
@@ -62,6 +68,9 @@ type aggregate struct {
 	accepted
 	behavior behavior.Behavior
 	shards   []*shard.Shard // nil where the shard is not served here
+	// ended is closed when nothing of a shard that was served here is left; nil
+	// where none was.
+	ended []chan struct{}
 }
 
 // serve makes an aggregate known, or gives one that is served a new definition.
@@ -92,32 +101,50 @@ func (w *workload) serve(ctx context.Context, name string, a *definition.Aggrega
 	return nil
 }
 
-// begin claims an aggregate's shards. Those that cannot be had now are held by
-// the router and tried again.
+// begin makes an aggregate known to callers. Those of its shards that are not
+// served here yet are held by the router.
 func (w *workload) begin(ctx context.Context, name string, got accepted) (*aggregate, error) {
 	rows, err := w.store.Shards(ctx, got.aggregate.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list the shards of %s: %w", name, err)
 	}
-	a := &aggregate{name: name, id: got.aggregate.ID, accepted: got, behavior: cel.New(got.compiled), shards: make([]*shard.Shard, len(rows))}
+	a := &aggregate{
+		name: name, id: got.aggregate.ID, accepted: got, behavior: cel.New(got.compiled),
+		shards: make([]*shard.Shard, len(rows)), ended: make([]chan struct{}, len(rows)),
+	}
 	for _, row := range rows {
 		a.ranges = append(a.ranges, row.Slots)
 	}
+	w.router.Add(name, a.ranges)
 	w.mu.Lock()
 	w.aggregates[name] = a
+	w.tellChanged()
 	w.mu.Unlock()
-	w.router.Add(name, a.ranges)
-	var claims sync.WaitGroup
-	for number := range rows {
-		claims.Go(func() {
-			if err := w.open(ctx, name, a, number); err != nil {
-				w.log.Warn("a shard could not be claimed; it is tried again", "aggregate", name, "shard", number, "error", err)
-				w.reopen(name, a, number)
-			}
-		})
-	}
-	claims.Wait()
+	w.keeper.begun(ctx, a)
 	return a, nil
+}
+
+// tellChanged wakes those who wait for an aggregate. w.mu is held.
+func (w *workload) tellChanged() {
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// await gives an aggregate when it is known here; nil when ctx ended first.
+func (w *workload) await(ctx context.Context, name string) *aggregate {
+	for {
+		w.mu.Lock()
+		a, changed := w.aggregates[name], w.changed
+		w.mu.Unlock()
+		if a != nil {
+			return a
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // shard is nil where the shard is not served here.
@@ -197,41 +224,52 @@ func (w *workload) compiled() map[string]*language.Aggregate {
 	return out
 }
 
-// open claims one shard and lets the router know.
-func (w *workload) open(ctx context.Context, name string, a *aggregate, number int) error {
+// open claims one shard, from an expected epoch if one is given, and lets the
+// router know. The keeper is told when it stops.
+func (w *workload) open(ctx context.Context, a *aggregate, number int32, expected *int64) (*shard.Shard, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	if err := w.catchUp(ctx, name, a); err != nil {
-		return err
+	if err := w.catchUp(ctx, a); err != nil {
+		return nil, err
 	}
 	a.mu.Lock()
-	spec := shard.Spec{ID: eventstore.ShardID{Aggregate: a.id, Number: int32(number)}, Aggregate: name, Definition: a.definitionOf()}
+	before := a.ended[number]
+	spec := shard.Spec{
+		ID: eventstore.ShardID{Aggregate: a.id, Number: number}, Expected: expected,
+		Aggregate: a.name, Definition: a.definitionOf(),
+	}
 	a.mu.Unlock()
+	if before != nil {
+		select {
+		case <-before:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for the end of what the shard was here before: %w", ctx.Err())
+		}
+	}
 	s, err := w.host.Open(ctx, spec)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	ended := make(chan struct{})
 	a.mu.Lock()
-	a.shards[number] = s
+	a.shards[number], a.ended[number] = s, ended
 	if a.aggregate.Generation != spec.Definition.Generation {
 		s.Define(a.definitionOf()) // it changed while the claim was under way
 	}
 	a.mu.Unlock()
-	w.router.Place(name, int32(number), s)
-	w.projections.manager.Own(name, s.ID(), s)
+	w.router.Place(a.name, number, s)
+	w.projections.manager.Own(a.name, s.ID(), s)
 	w.work.Go(func() {
+		defer close(ended)
 		<-s.Done()
-		w.router.Place(name, int32(number), nil)
-		w.projections.manager.Disown(s.ID())
+		w.router.Place(a.name, number, nil)
 		a.mu.Lock()
 		a.shards[number] = nil
 		a.mu.Unlock()
-		if w.tend.Err() == nil {
-			w.log.Warn("a shard stopped", "aggregate", name, "shard", number, "error", s.Err())
-			w.reopen(name, a, number)
-		}
+		w.keeper.stopped(a, number, s)
+		w.projections.manager.Disown(s.ID())
 	})
-	return nil
+	return s, nil
 }
 
 // stop drains and releases all shards, then leaves. The store stays open.

@@ -25,6 +25,9 @@ type Config struct {
 	// OnLost is called once for a shard that stopped without being drained,
 	// after its Done channel has closed. It must not block.
 	OnLost func(s *Shard, cause error)
+	// OnRenewed is called when a shard goes on under another epoch, after it had to
+	// settle an append, on the shard's goroutine. It must not block.
+	OnRenewed func(s *Shard, epoch int64)
 	// Slot gives an entity's slot. When it is set, a shard refuses entities
 	// outside its slot range.
 	Slot func(entity string) uint16

@@ -77,6 +77,9 @@ func (s *Shard) settled(n int64, c claimed) {
 		return
 	}
 	s.renew(c.row)
+	if f := s.host.cfg.OnRenewed; f != nil {
+		f(s, c.row.Epoch)
+	}
 	s.confirmed = max(s.confirmed, n)
 	last := s.headHash
 	if len(b.events) > 0 {

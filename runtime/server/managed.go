@@ -1,0 +1,238 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/leftfold/leftfold/runtime/api"
+	"github.com/leftfold/leftfold/runtime/control"
+	"github.com/leftfold/leftfold/runtime/definition"
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/routing"
+	"github.com/leftfold/leftfold/runtime/shard"
+	"github.com/leftfold/leftfold/runtime/telemetry"
+)
+
+// ManagedConfig is what a pod of a Runtime is started with.
+type ManagedConfig struct {
+	// Namespace and Runtime name the Runtime that the pod belongs to.
+	Namespace, Runtime string
+	// PodUID is that of the Pod object, by which the operator knows the process.
+	PodUID string
+	// PodIP is where other pods reach this one, at RPC's port; default: the
+	// address that RPC listens at.
+	PodIP string
+
+	// Listen, Ops and RPC are the addresses of the API, of health and metrics, and
+	// of what operator and pods say to each other; defaults :8080, :8081, :8082.
+	Listen, Ops, RPC string
+	// TLS is for RPC. It asks callers for certificates that it trusts.
+	TLS *tls.Config
+
+	// Store is a PostgreSQL URL and Schema the schema; or Data is the folder of an
+	// embedded store.
+	Store, Schema, Data string
+
+	// HeartbeatInterval (200 ms) and HeartbeatTimeout (1 s) are those of the
+	// Runtime.
+	HeartbeatInterval, HeartbeatTimeout time.Duration
+
+	// Version is told by metrics, documents and to the operator.
+	Version string
+	Logger  *slog.Logger
+
+	// Limits bounds what the shards keep; zero fields have the defaults of
+	// shard.Limits.
+	Limits shard.Limits
+	// CommandTimeout bounds a command as a whole, and HoldFor a call's wait for a
+	// shard without an owner; zero means the defaults of api and routing.
+	CommandTimeout, HoldFor time.Duration
+}
+
+// The defaults of a Runtime's failover settings.
+const (
+	defaultHeartbeatInterval = 200 * time.Millisecond
+	defaultHeartbeatTimeout  = time.Second
+)
+
+func (c *ManagedConfig) complete() error {
+	switch {
+	case (c.Data == "") == (c.Store == ""):
+		return errors.New("either a data folder or a store URL is needed")
+	case c.Namespace == "" || c.Runtime == "":
+		return errors.New("the runtime's namespace and name are needed")
+	case c.TLS == nil:
+		return errors.New("certificates are needed")
+	}
+	for _, d := range []struct {
+		field *string
+		value string
+	}{{&c.Listen, ":8080"}, {&c.Ops, ":8081"}, {&c.RPC, ":8082"}} {
+		if *d.field == "" {
+			*d.field = d.value
+		}
+	}
+	if c.HeartbeatInterval <= 0 {
+		c.HeartbeatInterval = defaultHeartbeatInterval
+	}
+	if c.HeartbeatTimeout <= 0 {
+		c.HeartbeatTimeout = defaultHeartbeatTimeout
+	}
+	if c.HeartbeatTimeout < 2*c.HeartbeatInterval {
+		return fmt.Errorf("the heartbeat timeout %s is less than two intervals of %s", c.HeartbeatTimeout, c.HeartbeatInterval)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return nil
+}
+
+// Managed is a running pod of a Runtime: a Server on one store whose shards come
+// by grants of an operator.
+type Managed struct {
+	*Server
+	pod     *pod
+	control *control.Service
+	rpc     *http.Server
+	rpcAt   net.Listener
+}
+
+// StartManaged starts a pod's process. It claims nothing, and is not ready before
+// the first Apply. ctx bounds the start only; Leave or Stop ends the process's
+// part.
+func StartManaged(ctx context.Context, cfg ManagedConfig) (*Managed, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	m := &Managed{Server: &Server{
+		cfg: Config{
+			Listen: cfg.Listen, Ops: cfg.Ops, Data: cfg.Data, Store: cfg.Store, Schema: cfg.Schema,
+			Version: cfg.Version, Logger: cfg.Logger, Limits: cfg.Limits, CommandTimeout: cfg.CommandTimeout, HoldFor: cfg.HoldFor,
+		},
+		log: cfg.Logger, self: eventstore.Incarnation(rand.Text()),
+		router: routing.New(cfg.HoldFor, 0), metrics: telemetry.New(cfg.Version),
+		managed: true, failed: make(chan struct{}), calls: newUnderway(), stores: map[string]*workload{},
+	}}
+	if err := m.start(ctx, &cfg); err != nil {
+		return nil, errors.Join(err, m.Stop())
+	}
+	return m, nil
+}
+
+func (m *Managed) start(ctx context.Context, cfg *ManagedConfig) error {
+	var err error
+	if m.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return err
+	}
+	if m.rpcAt, err = net.Listen("tcp", cfg.RPC); err != nil {
+		return err
+	}
+	if m.opsListener, err = net.Listen("tcp", cfg.Ops); err != nil {
+		return err
+	}
+	address, err := reachable(cfg.PodIP, m.rpcAt.Addr())
+	if err != nil {
+		return err
+	}
+	// Health is told from here on: to open a store may take its time.
+	m.ops = telemetry.NewServer(m.metrics, func() bool { return m.Ready() })
+	m.serve(m.ops, m.opsListener)
+	store, err := m.openStore(ctx, "")
+	if err != nil {
+		return err
+	}
+	w := m.newWorkload("", store, membership{
+		runtime: cfg.Runtime, address: address, every: cfg.HeartbeatInterval, timeout: cfg.HeartbeatTimeout,
+	}, m.log)
+	m.pod = newPod(w)
+	w.keeper = m.pod
+	m.control = control.New(control.Identity{
+		PodUID: cfg.PodUID, Incarnation: string(m.self), Address: address, Version: cfg.Version,
+	}, m.pod, m.log)
+	m.pod.control = m.control
+	if err := w.join(ctx, store); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.stores[""] = w
+	m.mu.Unlock()
+	m.serveAPI()
+	m.serveRPC(cfg)
+	m.pod.work.Go(m.pod.tendOrphans)
+	m.log.Info("a pod of a runtime is here", "runtime", cfg.Runtime, "incarnation", m.self, "address", address)
+	return nil
+}
+
+// reachable is where others reach a listener: at the pod's address, or, without
+// one, where it listens.
+func reachable(podIP string, at net.Addr) (string, error) {
+	if podIP == "" {
+		return at.String(), nil
+	}
+	_, port, err := net.SplitHostPort(at.String())
+	return net.JoinHostPort(podIP, port), err
+}
+
+func (m *Managed) serveAPI() {
+	m.handler = m.newHandler()
+	m.http = api.NewServer(m.handler, m.log)
+	m.http.Handler = m.pod.dismiss(m.calls.track(m.handler))
+	m.serve(m.http, m.listener)
+}
+
+// Ready tells whether the process answers callers and takes grants.
+func (m *Managed) Ready() bool { return m.pod != nil && m.pod.Ready() }
+
+// RPCAddress is where the operator and other pods reach the process.
+func (m *Managed) RPCAddress() string { return m.rpcAt.Addr().String() }
+
+// Incarnation names this start of the process.
+func (m *Managed) Incarnation() string { return string(m.self) }
+
+// Stop ends everything at once, in good order, and what does not end in time
+// without: shards are drained here, and callers are refused. Calling it again does
+// nothing.
+func (m *Managed) Stop() error {
+	var errs []error
+	if m.handler != nil {
+		m.handler.Drain()
+	}
+	if m.pod != nil {
+		m.pod.Drain()
+		m.pod.drainAll()
+	}
+	if m.control != nil {
+		m.control.Close()
+	}
+	if m.pod != nil {
+		m.pod.stop()
+	}
+	if m.rpc != nil {
+		errs = append(errs, m.rpc.Close())
+	} else if m.rpcAt != nil {
+		errs = append(errs, m.rpcAt.Close())
+	}
+	return errors.Join(append(errs, m.Server.Stop())...)
+}
+
+// Apply brings definitions into force: those that are there from now on. What was
+// there and is not any more is served no longer; its events stay.
+func (m *Managed) Apply(ctx context.Context, set *definition.Set) error {
+	err := m.Server.Apply(ctx, set)
+	for _, w := range m.workloads() {
+		for _, name := range w.names() {
+			if set.Aggregates[name] == nil {
+				m.pod.forget(w.aggregate(name))
+			}
+		}
+	}
+	m.pod.ready.Store(true)
+	return err
+}
