@@ -31,12 +31,25 @@ run: build ## The same, and leave it serving until Ctrl-C
 bench: build ## Measure the append statement and HTTP commands on a private PostgreSQL (DURATION=)
 	hack/bench.sh
 
+.PHONY: demo-cluster
+demo-cluster: build ## The bank on a local Kubernetes cluster: kill a pod, cut off a node, show that nothing was lost (needs root)
+	hack/demo-cluster.sh
+
+.PHONY: deploy
+deploy: ## Build the images, load them into the local cluster, install or upgrade the chart
+	hack/deploy.sh
+
 ##@ Build
 
 .PHONY: build
 build: ## Build bin/leftfold
 	@mkdir -p bin
 	$(GO_BUILD) -o bin/leftfold ./runtime
+
+.PHONY: images
+images: build ## Pack the binaries into image archives under bin/images, for clusters without a registry
+	go run ./hack/image -name leftfold:dev -binary bin/leftfold -o bin/images/leftfold.tar
+	go run ./hack/image -name leftfold-operator:dev -binary bin/leftfold-operator -o bin/images/leftfold-operator.tar
 
 .PHONY: generate
 generate: ## Write the generated files anew: deepcopy, CRDs
@@ -69,6 +82,10 @@ verify: ## Check that generated files are current, formatting, go.mod, go vet, l
 lint: ## Run the linters: API conventions and golangci-lint with the layer rules
 	hack/lint-api.sh
 	hack/golangci-lint.sh run
+
+.PHONY: e2e
+e2e: build test-dependencies ## Run the end-to-end tests on a real cluster (RUN= for some; needs root)
+	hack/e2e.sh $(if $(RUN),-run '$(RUN)')
 
 ##@ Help
 
