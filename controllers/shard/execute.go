@@ -1,0 +1,130 @@
+package shard
+
+import (
+	"slices"
+	"time"
+
+	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
+	"github.com/leftfold/leftfold/controllers/placement"
+)
+
+// plan asks placement who should have what, and sets out to do it.
+func (p *pool) plan() {
+	p.planAt = time.Time{}
+	if p.learning {
+		return
+	}
+	began := time.Now()
+	p.planned = p.now
+	members := p.placementMembers()
+	plan := placement.Compute(members, p.placementShards(members), p.policy)
+	for _, move := range plan.Assign {
+		p.carryOut(move)
+	}
+	p.metrics.planned(time.Since(began))
+}
+
+func (p *pool) placementMembers() []placement.Member {
+	members := make([]placement.Member, 0, len(p.members))
+	for _, m := range p.members {
+		if m.unreachable {
+			continue
+		}
+		member := placement.Member{ID: m.incarnation, Draining: m.draining, Ready: m.grantable()}
+		if m.seat != nil {
+			member.Pod, member.Node = m.seat.pod.name, m.seat.pod.node
+			member.Zone, member.Revision = m.seat.pod.zone, m.seat.pod.revision
+		}
+		members = append(members, member)
+	}
+	return members
+}
+
+// placementShards lists the shards that somebody should own now.
+func (p *pool) placementShards(members []placement.Member) []placement.Shard {
+	unaware := p.unaware(members)
+	shards := make([]placement.Shard, 0, len(p.shards))
+	for _, s := range p.sorted() {
+		shard := placement.Shard{ShardID: s.id, Owner: s.owner, Load: s.load, Avoid: s.avoided(p.now)}
+		switch more := unaware[s.aggregate]; {
+		case len(shard.Avoid) == 0:
+			shard.Avoid = more
+		case len(more) > 0:
+			shard.Avoid = slices.Concat(shard.Avoid, more)
+		}
+		switch s.phase {
+		case failing, stalled:
+			continue
+		case claiming:
+			shard.Owner, shard.Moving = s.target, true
+		case releasing:
+			shard.Moving = true
+			if s.target != "" {
+				shard.Owner = s.target
+			}
+		case idle:
+			if p.now.Before(s.notBefore) {
+				p.wantPlan(s.notBefore)
+				continue
+			}
+		}
+		shards = append(shards, shard)
+	}
+	return shards
+}
+
+// unaware lists, for each aggregate, the members that do not serve its definition
+// yet; none, when nobody does.
+func (p *pool) unaware(members []placement.Member) map[*aggregate][]string {
+	unaware := map[*aggregate][]string{}
+	for _, a := range p.aggregates {
+		key := definitionKey{aggregateKind, a.name}
+		aware := false
+		var list []string
+		for i := range members {
+			m := p.members[members[i].ID]
+			switch {
+			case !m.connected:
+			case m.definitions[key].GetAcceptedGeneration() > 0:
+				aware = true
+			default:
+				list = append(list, m.incarnation)
+			}
+		}
+		if aware && list != nil {
+			unaware[a] = list
+		}
+	}
+	return unaware
+}
+
+// carryOut sets out to make a move.
+func (p *pool) carryOut(move placement.Move) {
+	s, to := p.shards[move.Shard], p.members[move.To]
+	if move.Reason == placement.Orphaned {
+		s.planned = s.outage == nil
+		p.grant(s, to)
+		return
+	}
+	from := p.members[s.owner]
+	if !from.grantable() && !(from != nil && from.connected) {
+		return // it cannot be asked; liveness tells soon what has become of it
+	}
+	p.log.Info("a shard moves", "aggregate", s.id.Aggregate, "shard", s.id.Number,
+		"from", p.podName(from), "to", p.podName(to), "reason", move.Reason)
+	p.enter(s, releasing, to.incarnation, p.now)
+	s.planned = true
+	from.send(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Release{Release: &leftfoldv1.Release{
+		Shard: s.wire(), Epoch: s.epoch,
+	}}})
+	p.changed()
+}
+
+// grant asks a member to claim a shard.
+func (p *pool) grant(s *shard, to *member) {
+	p.enter(s, claiming, to.incarnation, p.now)
+	to.send(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Grant{Grant: &leftfoldv1.Grant{
+		Shard: s.wire(), ExpectedEpoch: s.epoch,
+	}}})
+	p.changed()
+}

@@ -1,0 +1,188 @@
+package shard
+
+import (
+	"time"
+
+	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
+	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/controllers/liveness"
+	"github.com/leftfold/leftfold/controllers/placement"
+)
+
+// maxSurveyors is how many members are asked at a time: one may be about to fail.
+const maxSurveyors = 2
+
+func (p *pool) wantSurvey(at time.Time) { sooner(&p.surveyAt, at) }
+
+// survey asks what the store knows, another pod each time.
+func (p *pool) survey() {
+	every := surveyEvery
+	for i := range p.projections {
+		if p.projections[i].Rebuilding || p.projections[i].Table == "" {
+			every = surveySoon
+		}
+	}
+	p.surveyAt, p.surveyed = p.now.Add(every), p.now
+	p.rememberDeparted()
+	asked := 0
+	for _, m := range p.members { // in no order, so all have their turn
+		if m.connected && m.ready && asked < maxSurveyors {
+			m.send(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Survey{Survey: &leftfoldv1.SurveyRequest{}}})
+			asked++
+		}
+		if asked == 1 && len(p.tracker.Held()) == 0 {
+			return
+		}
+	}
+}
+
+// hearSurvey takes in what the store knows. It is the last of what a pod tells when
+// a stream begins.
+func (p *pool) hearSurvey(m *member, survey *leftfoldv1.Survey) {
+	told := m.told
+	m.told, m.surveyed = nil, true
+	if survey.GetError() != "" {
+		p.log.Info("a pod cannot read the store", "pod", p.podName(m), "error", survey.GetError())
+		return
+	}
+	first := !p.storeSpoke
+	p.storeSpoke = true
+	if first {
+		p.wantSurvey(p.now.Add(surveySoon))
+	}
+	ages := make(map[string]time.Duration, len(survey.GetMembers()))
+	for _, row := range survey.GetMembers() {
+		ages[row.GetIncarnation()] = row.GetAge().AsDuration()
+	}
+	p.observe(liveness.Heartbeats{Ages: ages})
+	listed := map[string]bool{}
+	for _, row := range survey.GetShards() {
+		listed[row.GetShard().GetAggregate()] = true
+		p.seeShard(m, row, ages)
+	}
+	p.dropUnserved(m, listed)
+	if told != nil {
+		p.settleTold(m, told)
+	}
+	p.seeProjections(survey.GetProjections())
+}
+
+// seeShard takes in the store's row of a shard. The row may be older than what pods
+// have told since it was read.
+func (p *pool) seeShard(m *member, row *leftfoldv1.SurveyedShard, ages map[string]time.Duration) {
+	id := shardID(row.GetShard())
+	if _, gone := m.gone[id.Aggregate]; gone {
+		return // read before the pod gave the aggregate up
+	}
+	s := p.get(id)
+	if !s.surveyed {
+		if remembered, ok := p.remembered[id]; ok {
+			s.restarts, s.failover = remembered.restarts, remembered.failover
+		}
+		p.wantPlan(p.now)
+		p.changed()
+	}
+	p.place(s, row.GetFirstSlot(), row.GetLastSlot())
+	owner := p.members[s.owner]
+	switch {
+	case row.GetEpoch() > s.epoch:
+		if s.phase != claiming || s.target != row.GetOwner() {
+			p.enter(s, idle, "", p.now)
+		}
+		p.owned(s, row.GetEpoch(), row.GetOwner())
+		p.seeOwner(s, row.GetAddress(), ages)
+	case row.GetEpoch() == s.epoch && row.GetOwner() == "" && s.owner != "" && (owner == nil || !owner.connected):
+		p.owned(s, s.epoch, "") // released while nobody heard it
+		if s.phase == releasing {
+			p.enter(s, idle, "", p.now)
+		}
+		p.wantPlan(p.now)
+	}
+}
+
+// seeOwner looks at an owner that is news. One whose heartbeat is long gone need
+// not be waited for.
+func (p *pool) seeOwner(s *shard, address string, ages map[string]time.Duration) {
+	if s.owner != "" && p.members[s.owner] == nil {
+		if age, beats := ages[s.owner]; !beats || age >= heartbeatGone {
+			p.outageOf(s, v1alpha1.FailoverUnreachable, p.now)
+			p.owned(s, s.epoch, "")
+			p.wantPlan(p.now)
+			return
+		}
+	}
+	if s.phase == idle {
+		p.settleOwner(s, address)
+	}
+}
+
+// heartbeatGone is the age at which a heartbeat in the store no longer speaks for
+// an owner that no pod is known of; what liveness takes for it, too.
+const heartbeatGone = 2500 * time.Millisecond
+
+// settleTold: a pod has told of all the shards that it has. What it is taken to own
+// beyond them, it does not serve.
+func (p *pool) settleTold(m *member, told map[placement.ShardID]struct{}) {
+	for _, s := range p.shards {
+		if s.owner != m.incarnation {
+			continue
+		}
+		if _, named := told[s.id]; named || s.phase == failing || s.phase == stalled {
+			continue
+		}
+		if s.phase == claiming && s.target != m.incarnation {
+			continue
+		}
+		p.outageOf(s, v1alpha1.FailoverShardFailed, p.now)
+		p.owned(s, s.epoch, "")
+		p.enter(s, idle, "", p.now)
+		p.wantPlan(p.now)
+	}
+}
+
+// dropUnserved forgets aggregates that no pod serves any more. While a pod cannot
+// be asked it may serve them.
+func (p *pool) dropUnserved(m *member, listed map[string]bool) {
+	for name := range p.aggregates {
+		if !listed[name] && p.allTold() && !p.serves(name) {
+			p.dropAggregate(name)
+		}
+	}
+	for name := range m.gone {
+		if !listed[name] {
+			delete(m.gone, name) // what was read before is through
+		}
+	}
+}
+
+// allTold: every member is connected and has told all it knows.
+func (p *pool) allTold() bool {
+	for _, m := range p.members {
+		if !m.connected || !m.surveyed {
+			return false
+		}
+	}
+	return true
+}
+
+// serves tells whether a pod serves an aggregate.
+func (p *pool) serves(aggregate string) bool {
+	for _, m := range p.members {
+		if m.connected && m.definitions[definitionKey{aggregateKind, aggregate}] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *pool) dropAggregate(name string) {
+	p.log.Info("an aggregate is served no more", "aggregate", name)
+	for _, s := range p.aggregates[name].shards {
+		delete(p.owners, s)
+		if s.owner != "" {
+			p.observe(liveness.ShardReleased{Member: s.owner, Shard: liveness.ShardID(s.id)})
+		}
+	}
+	p.drop(name)
+	p.changed()
+}
