@@ -1,0 +1,196 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// install puts the chart onto the API server, which has no controllers: nothing
+// runs, so that nothing is waited for.
+func install(t *testing.T, release, chart string, args ...string) {
+	t.Helper()
+	helm(t, append([]string{"upgrade", "--install", release, chart, "-n", "leftfold-system", "--create-namespace"}, args...)...)
+}
+
+func uninstall(t *testing.T, release string) {
+	t.Helper()
+	helm(t, "uninstall", release, "-n", "leftfold-system", "--ignore-not-found")
+}
+
+var kinds = []string{"aggregates", "eventstores", "projections", "runtimes", "shards"}
+
+// waitForKinds waits until the API server serves all five kinds.
+func waitForKinds(t *testing.T) {
+	t.Helper()
+	for _, kind := range kinds {
+		kubectl(t, "wait", "--for=condition=Established", "--timeout=60s", "crd/"+kind+".leftfold.io")
+	}
+}
+
+// removeKinds takes the definitions away, so that another test can begin anew.
+func removeKinds(t *testing.T) {
+	t.Helper()
+	for _, kind := range kinds {
+		kubectl(t, "delete", "crd", kind+".leftfold.io", "--ignore-not-found", "--wait", "--timeout=60s")
+	}
+}
+
+func bank() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "leftfold.io/v1alpha1", "kind": "EventStore",
+		"metadata": map[string]any{"name": "bank", "namespace": "leftfold-system"},
+		"spec":     map[string]any{"sqlite": map[string]any{"storage": "1Gi"}},
+	}}
+}
+
+func TestUninstallKeepsTheKindsAndTheirObjectsAndInstallFindsThemAgain(t *testing.T) {
+	install(t, "leftfold", "charts/leftfold")
+	t.Cleanup(func() { removeKinds(t) })
+	t.Cleanup(func() { uninstall(t, "leftfold") })
+	waitForKinds(t)
+	store := bank()
+	if err := cluster.Create(t.Context(), store); err != nil {
+		t.Fatal(err)
+	}
+	created := store.GetUID()
+
+	uninstall(t, "leftfold")
+	deployment := types.NamespacedName{Namespace: "leftfold-system", Name: "leftfold-operator"}
+	if err := cluster.Get(t.Context(), deployment, &appsv1.Deployment{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the operator is still there: %v", err)
+	}
+	install(t, "leftfold", "charts/leftfold")
+	if err := cluster.Get(t.Context(), client.ObjectKeyFromObject(store), store); err != nil {
+		t.Fatal(err)
+	}
+	if store.GetUID() != created || store.GetDeletionTimestamp() != nil {
+		t.Error("the object is another one than before the uninstall")
+	}
+}
+
+func TestTheKindsCanBeInstalledApart(t *testing.T) {
+	install(t, "leftfold-crds", "charts/leftfold-crds")
+	t.Cleanup(func() { removeKinds(t) })
+	t.Cleanup(func() { uninstall(t, "leftfold-crds") })
+	install(t, "leftfold", "charts/leftfold", "--set", "crds.enabled=false")
+	t.Cleanup(func() { uninstall(t, "leftfold") })
+	waitForKinds(t)
+
+	uninstall(t, "leftfold")
+	uninstall(t, "leftfold-crds")
+	get(t, "", "CustomResourceDefinition", "apiextensions.k8s.io/v1", "runtimes.leftfold.io")
+}
+
+func TestTheKindsMoveFromOneChartToTheOther(t *testing.T) {
+	install(t, "leftfold", "charts/leftfold")
+	t.Cleanup(func() { removeKinds(t) })
+	t.Cleanup(func() { uninstall(t, "leftfold") })
+	waitForKinds(t)
+	before := get(t, "", "CustomResourceDefinition", "apiextensions.k8s.io/v1", "runtimes.leftfold.io").GetUID()
+
+	install(t, "leftfold-crds", "charts/leftfold-crds", "--take-ownership")
+	t.Cleanup(func() { uninstall(t, "leftfold-crds") })
+	install(t, "leftfold", "charts/leftfold", "--set", "crds.enabled=false")
+	after := get(t, "", "CustomResourceDefinition", "apiextensions.k8s.io/v1", "runtimes.leftfold.io")
+	if after.GetUID() != before || after.GetDeletionTimestamp() != nil {
+		t.Error("the definition was made anew, and all objects with it")
+	}
+	if owner := after.GetAnnotations()["meta.helm.sh/release-name"]; owner != "leftfold-crds" {
+		t.Errorf("the definition belongs to %s", owner)
+	}
+}
+
+func TestInstalledTwiceNothingChanges(t *testing.T) {
+	for name, install := range map[string]func(*testing.T){
+		"the chart": func(t *testing.T) {
+			install(t, "leftfold", "charts/leftfold")
+			t.Cleanup(func() { uninstall(t, "leftfold") })
+		},
+		"config/default": func(t *testing.T) {
+			kubectl(t, "apply", "--server-side", "-k", "config/default")
+			t.Cleanup(func() {
+				for _, object := range objects(t, kubectl(t, "kustomize", "config/default")) {
+					if object.GetKind() != "Namespace" { // an API server alone never ends the deletion of one
+						cleanUp(t, object)
+					}
+				}
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Cleanup(func() { removeKinds(t) })
+			install(t)
+			waitForKinds(t)
+			first := versions(t)
+			install(t)
+			if diff := cmp.Diff(first, versions(t)); diff != "" {
+				t.Errorf("-first +second\n%s", diff)
+			}
+		})
+	}
+}
+
+// versions returns the resourceVersion of each object of the default install.
+func versions(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, object := range objects(t, kubectl(t, "kustomize", "config/default")) {
+		there := get(t, object.GetNamespace(), object.GetKind(), object.GetAPIVersion(), object.GetName())
+		found[identity(object)] = there.GetResourceVersion()
+	}
+	return found
+}
+
+func get(t *testing.T, namespace, kind, version, name string) *unstructured.Unstructured {
+	t.Helper()
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(schema.FromAPIVersionAndKind(version, kind))
+	if err := cluster.Get(t.Context(), types.NamespacedName{Namespace: namespace, Name: name}, object); err != nil {
+		t.Fatal(err)
+	}
+	return object
+}
+
+func TestTwoReleasesShareAClusterWhenEachHasItsNamespaces(t *testing.T) {
+	needNamespace(t, "team-a")
+	needNamespace(t, "team-b")
+	owners := map[string][]string{}
+	for _, namespace := range []string{"team-a", "team-b"} {
+		text := helm(t, "template", namespace, "charts/leftfold", "-n", namespace,
+			"--set", "watchNamespaces={"+namespace+"}", "--set", "crds.enabled=false")
+		for _, object := range objects(t, text) {
+			owners[identity(object)] = append(owners[identity(object)], namespace)
+		}
+	}
+	var shared []string
+	for object, releases := range owners {
+		if len(releases) > 1 {
+			shared = append(shared, object)
+		}
+	}
+	if len(shared) > 0 {
+		slices.Sort(shared)
+		t.Errorf("both releases want to own %s", strings.Join(shared, ", "))
+	}
+}
+
+func TestWithoutKeepTheKindsGoWithTheRelease(t *testing.T) {
+	install(t, "leftfold", "charts/leftfold", "--set", "crds.keep=false")
+	t.Cleanup(func() { removeKinds(t) })
+	waitForKinds(t)
+	helm(t, "uninstall", "leftfold", "-n", "leftfold-system", "--wait", "--timeout", "60s")
+	for _, kind := range kinds {
+		if out := kubectl(t, "get", "crd", kind+".leftfold.io", "--ignore-not-found", "-o", "name"); out != "" {
+			t.Errorf("%s is still there", strings.TrimSpace(out))
+		}
+	}
+}
