@@ -1,0 +1,100 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/leftfold/leftfold/api/v1alpha1"
+)
+
+// ErrForeign: an object of the name is there, and it is not the operator's.
+var ErrForeign = errors.New("an object of this name is there already that the operator did not make")
+
+// Object brings an object to what it should be, and tells whether that was needed.
+//
+// live is an empty object of the kind: it is read into from c, which may be a
+// cache, and holds what was read, so its UID is empty when the object was not
+// there. A metadata-only object does for kinds with nothing but metadata to apply.
+// desired is an apply configuration of the same kind, with name and namespace.
+//
+// Errors: ErrForeign when the object is there and is neither labelled as the
+// operator's nor under the owner that desired names; those of the API.
+func Object(ctx context.Context, c client.Client, live client.Object, desired runtime.ApplyConfiguration) (bool, error) {
+	return object(ctx, c, c, live, desired)
+}
+
+// Unread is Object for kinds that no cache holds, such as Secrets: it reads from
+// reader.
+func Unread(ctx context.Context, c client.Client, reader client.Reader, live client.Object, desired runtime.ApplyConfiguration) (bool, error) {
+	return object(ctx, c, reader, live, desired)
+}
+
+func object(ctx context.Context, c client.Client, reader client.Reader, live client.Object, desired runtime.ApplyConfiguration) (bool, error) {
+	wanted, err := asMap(desired)
+	if err != nil {
+		return false, err
+	}
+	var head metav1.PartialObjectMetadata
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(wanted, &head); err != nil {
+		return false, fmt.Errorf("read the desired object: %w", err)
+	}
+	key := client.ObjectKeyFromObject(&head)
+	switch err := reader.Get(ctx, key, live); {
+	case apierrors.IsNotFound(err):
+		return true, write(ctx, c, head.Kind, key, desired)
+	case err != nil:
+		return false, fmt.Errorf("read %s %s: %w", head.Kind, key, err)
+	}
+	if !isOurs(live, &head) {
+		return false, fmt.Errorf("%s %q: %w", head.Kind, key.Name, ErrForeign)
+	}
+	there, err := asMap(live)
+	if err != nil {
+		return false, err
+	}
+	same, err := upToDate(v1alpha1.FieldManager, live.GetManagedFields(), wanted, there)
+	if err != nil || same {
+		return false, err
+	}
+	return true, write(ctx, c, head.Kind, key, desired)
+}
+
+func write(ctx context.Context, c client.Client, kind string, key types.NamespacedName, desired runtime.ApplyConfiguration) error {
+	// A field that somebody else has changed is put back.
+	if err := c.Apply(ctx, desired, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership); err != nil {
+		return fmt.Errorf("apply %s %s: %w", kind, key, err)
+	}
+	return nil
+}
+
+// isOurs: it has the operator's label, as an object has whose owner was deleted
+// without it, or it is under the owner that it should have.
+func isOurs(live, desired client.Object) bool {
+	if live.GetLabels()[v1alpha1.LabelManagedBy] == v1alpha1.FieldManager {
+		return true
+	}
+	want := metav1.GetControllerOf(desired)
+	is := metav1.GetControllerOf(live)
+	return want != nil && is != nil && want.UID == is.UID
+}
+
+// asMap gives an object as JSON has it.
+func asMap(object any) (map[string]any, error) {
+	text, err := json.Marshal(object)
+	if err != nil {
+		return nil, fmt.Errorf("encode an object: %w", err)
+	}
+	var out map[string]any
+	if err := json.Unmarshal(text, &out); err != nil {
+		return nil, fmt.Errorf("decode an object: %w", err)
+	}
+	return out, nil
+}
