@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/leftfold/leftfold/api/identity"
 	"github.com/leftfold/leftfold/runtime/api"
 	"github.com/leftfold/leftfold/runtime/control"
 	"github.com/leftfold/leftfold/runtime/definition"
@@ -33,8 +33,8 @@ type ManagedConfig struct {
 	// Listen, Ops and RPC are the addresses of the API, of health and metrics, and
 	// of what operator and pods say to each other; defaults :8080, :8081, :8082.
 	Listen, Ops, RPC string
-	// TLS is for RPC. It asks callers for certificates that it trusts.
-	TLS *tls.Config
+	// Identity is the pod's certificate, for RPC and for calls to other pods.
+	Identity identity.Source
 
 	// Store is a PostgreSQL URL and Schema the schema; or Data is the folder of an
 	// embedded store.
@@ -68,7 +68,7 @@ func (c *ManagedConfig) complete() error {
 		return errors.New("either a data folder or a store URL is needed")
 	case c.Namespace == "" || c.Runtime == "":
 		return errors.New("the runtime's namespace and name are needed")
-	case c.TLS == nil:
+	case c.Identity == nil:
 		return errors.New("certificates are needed")
 	}
 	for _, d := range []struct {

@@ -3,8 +3,9 @@ package server
 import (
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
+
+	"github.com/leftfold/leftfold/api/identity"
 )
 
 const (
@@ -18,33 +19,19 @@ const (
 	rpcStreams = 10000
 )
 
-// operatorName is the name in the operator's certificate.
-const operatorName = "operator.leftfold"
-
 // serveRPC serves what the operator and the other pods of the runtime may ask.
 func (m *Managed) serveRPC(cfg *ManagedConfig) {
 	mux := http.NewServeMux()
 	path, handler := m.control.Handler()
-	mux.Handle(path, only(operatorName, handler))
+	mux.Handle(path, identity.Only(handler, identity.OperatorName))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	m.rpc = &http.Server{
-		Handler: mux, TLSConfig: cfg.TLS, Protocols: protocols, ReadHeaderTimeout: rpcHeaderTimeout,
+		Handler: mux, TLSConfig: identity.ServerConfig(cfg.Identity), Protocols: protocols, ReadHeaderTimeout: rpcHeaderTimeout,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: rpcStreams, SendPingTimeout: rpcPing, PingTimeout: rpcPing, WriteByteTimeout: 2 * rpcPing,
 		},
 		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
 	}
 	m.serveTLS(m.rpc, m.rpcAt)
-}
-
-// only lets callers through whose certificate has the name.
-func only(name string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || !slices.Contains(r.TLS.PeerCertificates[0].DNSNames, name) {
-			http.Error(w, "this is not for you", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }

@@ -33,7 +33,9 @@ type Operator struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	sends  sync.Mutex
-	over   chan struct{} // closed when the stream has ended
+	// reading is held while the operator does not read.
+	reading sync.Mutex
+	over    chan struct{} // closed when the stream has ended
 
 	mu      sync.Mutex
 	changed chan struct{}
@@ -66,6 +68,14 @@ func Transport(config *tls.Config) *http.Transport {
 // stream ends with the test at the latest.
 func Dial(t testing.TB, address string, config *tls.Config, term int64, podUID string) *Operator {
 	t.Helper()
+	o := Open(t, address, config)
+	o.Hello(term, podUID)
+	return o
+}
+
+// Open opens a stream and says nothing yet.
+func Open(t testing.TB, address string, config *tls.Config) *Operator {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &Operator{
 		t: t, client: &http.Client{Transport: Transport(config)}, cancel: cancel, changed: make(chan struct{}), over: make(chan struct{}),
@@ -77,16 +87,29 @@ func Dial(t testing.TB, address string, config *tls.Config, term int64, podUID s
 	if err != nil {
 		t.Fatalf("open a stream: %v", err)
 	}
+	o.work.Go(o.receive)
+	return o
+}
+
+// Hello says who the operator is, and who it takes the pod for.
+func (o *Operator) Hello(term int64, podUID string) {
 	o.Send(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Hello{Hello: &leftfoldv1.Hello{
 		Term: term, PodUid: podUID, Interval: durationpb.New(pingEvery), Timeout: durationpb.New(time.Second),
 	}}})
-	o.work.Go(o.receive)
-	return o
+}
+
+// Hesitate makes the operator read nothing until resume is called.
+func (o *Operator) Hesitate() (resume func()) {
+	o.reading.Lock()
+	return o.reading.Unlock
 }
 
 // Close ends the stream without a word, as the end of the process would.
 func (o *Operator) Close() {
 	o.cancel()
+	// The end of the context alone does not end a stream whose request goes on.
+	_ = o.conn.CloseRequest()
+	_ = o.conn.CloseResponse()
 	o.work.Wait()
 	o.client.CloseIdleConnections()
 }
@@ -153,6 +176,8 @@ func (o *Operator) Drain() {
 
 func (o *Operator) receive() {
 	for {
+		o.reading.Lock()
+		o.reading.Unlock() //nolint:staticcheck // it only waits until reading is allowed
 		reply, err := o.conn.Receive()
 		o.mu.Lock()
 		if err != nil {
