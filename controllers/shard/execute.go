@@ -24,13 +24,19 @@ func (p *pool) plan() {
 	p.metrics.planned(time.Since(began))
 }
 
+// placementMembers lists who can own shards.
 func (p *pool) placementMembers() []placement.Member {
 	members := make([]placement.Member, 0, len(p.members))
+	swift := false // there is one that gets shards up
+	for _, m := range p.members {
+		swift = swift || m.grantable() && !m.draining && !p.now.Before(m.slowUntil)
+	}
 	for _, m := range p.members {
 		if m.unreachable {
 			continue
 		}
-		member := placement.Member{ID: m.incarnation, Draining: m.draining, Ready: m.grantable()}
+		ready := m.grantable() && !(swift && p.now.Before(m.slowUntil))
+		member := placement.Member{ID: m.incarnation, Draining: m.draining, Ready: ready}
 		if m.seat != nil {
 			member.Pod, member.Node = m.seat.pod.name, m.seat.pod.node
 			member.Zone, member.Revision = m.seat.pod.zone, m.seat.pod.revision

@@ -37,8 +37,9 @@ type member struct {
 	told map[placement.ShardID]struct{}
 	// surveyed: it has told all it knows, on this stream.
 	surveyed bool
-	// progress is when it last told something of a grant.
-	progress time.Time
+	// progress is when it last told something of a grant. It is given no shards
+	// until slowUntil, since a claim did not end there, unless nobody else is left.
+	progress, slowUntil time.Time
 	// definitions that it has told of; gone lists aggregates that it had and has no
 	// more.
 	definitions map[definitionKey]*leftfoldv1.DefinitionReport

@@ -91,6 +91,7 @@ func (p *pool) hearServing(m *member, s *shard, r *leftfoldv1.ShardReport) {
 		return
 	}
 	s.serving, s.planned, s.message, s.notBefore = true, false, "", time.Time{}
+	m.slowUntil = time.Time{}
 	p.enter(s, idle, "", p.now)
 	p.recovered(s, r)
 	p.tellOwner(s)

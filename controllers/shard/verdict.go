@@ -163,6 +163,9 @@ func (p *pool) judgeClaim(s *shard, waited time.Duration) {
 	}
 	p.log.Info("a pod does not get a shard up", "aggregate", s.id.Aggregate, "shard", s.id.Number, "target", s.target)
 	s.avoidAlso(p.now, p.now.Add(avoidSlow), s.target)
+	if m != nil {
+		m.slowUntil = p.now.Add(avoidSlow)
+	}
 	if s.owner == s.target {
 		p.owned(s, s.epoch, "")
 	}

@@ -1,0 +1,458 @@
+package shard
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
+	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/controllers/placement"
+)
+
+var bank = map[string]int{"account": 12, "transfer": 6}
+
+// ownedBy lists the shards that a process owns.
+func (w *world) ownedBy(incarnation string) []placement.ShardID {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	var list []placement.ShardID
+	for id, r := range w.store.rows {
+		if r.owner == incarnation {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// wantFailovers fails unless exactly these shards have failed over, for the reason
+// and within the time.
+func (w *world) wantFailovers(shards []placement.ShardID, reason v1alpha1.FailoverReason, within time.Duration) {
+	w.t.Helper()
+	for _, s := range w.shown().Shards {
+		lost := slices.Contains(shards, placement.ShardID{Aggregate: s.Aggregate, Number: int(s.Number)})
+		switch {
+		case lost && s.LastFailover == nil:
+			w.t.Errorf("%s-%d has no record of its failover", s.Aggregate, s.Number)
+		case lost && (s.LastFailover.Reason != reason || s.LastFailover.Duration > within || s.LastFailover.Recovered.IsZero()):
+			w.t.Errorf("%s-%d: failover %+v, want %s within %v", s.Aggregate, s.Number, *s.LastFailover, reason, within)
+		case !lost && s.LastFailover != nil:
+			w.t.Errorf("%s-%d has a record of a failover: %+v", s.Aggregate, s.Number, *s.LastFailover)
+		}
+	}
+}
+
+func TestShardsOfAFreshRuntimeAreSpreadOverItsPods(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		w.wantOwned(pods...)
+		for incarnation, count := range w.store.owners() {
+			if count != 6 {
+				t.Errorf("%s owns %d of 18 shards", incarnation, count)
+			}
+		}
+		w.wantFailovers(nil, "", 0)
+		if !w.shown().Surveyed {
+			t.Error("the view says that not all have told")
+		}
+	})
+}
+
+func TestAKilledProcessLosesItsShardsAtOnce(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		lost := w.ownedBy(pods[0].process.incarnation)
+		w.kill(pods[0])
+		if got := w.ownedBy("bank-1-a"); len(got) > 0 {
+			t.Errorf("without any time going by, the dead process still owns %v", got)
+		}
+		w.wantOwned(pods[1:]...)
+		w.wantFailovers(lost, v1alpha1.FailoverProcessDied, time.Millisecond)
+		for _, id := range lost {
+			for _, p := range pods[1:] {
+				if owner, epoch := p.process.knows(id); owner != w.store.row(id).owner || epoch != w.store.row(id).epoch {
+					t.Errorf("%s takes %q under %d for the owner of %v", p.pod.name, owner, epoch, id)
+				}
+			}
+		}
+	})
+}
+
+func TestCallersAreHeldBeforeAnotherOwnerIsKnown(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(2, 1)
+		w.pass(5 * time.Second)
+		lost := w.ownedBy(pods[0].process.incarnation)
+		pods[1].process.with(func() {
+			clear(pods[1].process.nobodyBeforeOwner)
+			pods[1].process.stuck = func(placement.ShardID) bool { return true }
+		})
+		w.kill(pods[0])
+		w.pass(2 * ownersPause)
+		for _, id := range lost {
+			if owner, _ := pods[1].process.knows(id); owner != "" {
+				t.Errorf("%q is still taken for the owner of %v", owner, id)
+			}
+		}
+	})
+}
+
+func TestAProcessThatStartsAnewInItsPodIsAnotherOne(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(2, 1)
+		w.pass(5 * time.Second)
+		lost := w.ownedBy("bank-1-a")
+		w.store.beat("bank-1-a", false)
+		w.revive(pods[0], "bank-1-b") // before the operator could find the port closed
+		pods[0].line.sever(broken)
+		w.pass(5 * time.Second)
+		w.wantOwned(pods...)
+		if w.store.owners()["bank-1-a"] != 0 || w.store.owners()["bank-1-b"] == 0 {
+			t.Errorf("owners are %v", w.store.owners())
+		}
+		w.wantFailovers(lost, v1alpha1.FailoverProcessDied, time.Millisecond)
+	})
+}
+
+func TestASilentPodLosesItsShardsAfterTheTimeout(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		lost := w.ownedBy("bank-1-a")
+		w.freeze(pods[0], true)
+		w.pass(700 * time.Millisecond)
+		if len(w.ownedBy("bank-1-a")) != len(lost) {
+			t.Error("shards moved before the timeout")
+		}
+		w.pass(600 * time.Millisecond)
+		if got := w.ownedBy("bank-1-a"); len(got) > 0 {
+			t.Errorf("after the timeout the silent pod still owns %v", got)
+		}
+		w.wantOwned(pods[1:]...)
+		w.wantFailovers(lost, v1alpha1.FailoverUnreachable, time.Millisecond)
+	})
+}
+
+func TestAPodThatComesBackIsNotBelievedWhatItLost(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		w.freeze(pods[0], true)
+		w.pass(2 * time.Second)
+		grants := w.store.epochs()
+		w.freeze(pods[0], false)
+		w.pass(150 * time.Millisecond)
+		for _, s := range w.shown().Shards {
+			if r := w.store.row(placement.ShardID{Aggregate: s.Aggregate, Number: int(s.Number)}); s.Owner != "" && s.Owner != r.owner {
+				t.Errorf("%s-%d is shown with %q, the store has %q", s.Aggregate, s.Number, s.Owner, r.owner)
+			}
+		}
+		w.pass(5 * time.Second)
+		w.wantOwned(pods...)
+		if n := len(w.ownedBy("bank-1-a")); n < 5 {
+			t.Errorf("the pod that came back has been given %d shards", n)
+		}
+		if moved := w.store.epochs() - grants; moved > 6 {
+			t.Errorf("%d shards were claimed to level it out", moved)
+		}
+	})
+}
+
+func TestTheOnlyPodIsGivenUpOnlyWhenTheStoreAgrees(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(1, 1)
+		w.pass(5 * time.Second)
+		before := w.store.epochs()
+		w.freeze(pods[0], true)
+		w.pass(5 * time.Second)
+		if w.store.epochs() != before {
+			t.Error("shards were claimed while there was nobody to claim them")
+		}
+		w.freeze(pods[0], false)
+		w.pass(3 * time.Second)
+		w.wantOwned(pods...)
+	})
+}
+
+func TestMostPodsSilentAtOnceAreTheObserversFault(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		before := w.store.epochs()
+		for _, p := range pods[:2] { // their links are cut; their hearts beat in the store
+			w.freeze(p, true)
+			w.store.beat(p.process.incarnation, true)
+		}
+		asked := pods[2].process.asked
+		w.pass(4 * time.Second)
+		if got := w.store.epochs(); got != before {
+			t.Errorf("%d claims happened though the store hears the silent pods", got-before)
+		}
+		if pods[2].process.asked == asked {
+			t.Error("the store's heartbeats were not asked for")
+		}
+		for _, p := range pods[:2] {
+			w.store.beat(p.process.incarnation, false)
+		}
+		w.pass(5 * time.Second)
+		w.wantOwned(pods[2])
+	})
+}
+
+func TestAPodThatIsDeletedHandsOverWithoutAFailover(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		had := len(w.ownedBy("bank-1-a"))
+		w.change(func() { pods[0].pod.deleted = true })
+		w.pass(2 * time.Second)
+		w.wantOwned(pods[1:]...)
+		w.wantFailovers(nil, "", 0)
+		if pods[0].process.releases != had {
+			t.Errorf("%d releases were asked for, of %d shards", pods[0].process.releases, had)
+		}
+		if !pods[0].process.drainAsked {
+			t.Error("the pod was not asked to take no grants")
+		}
+	})
+}
+
+func TestAPodThatSaysItDrainsIsEmptied(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(2, 1)
+		w.pass(5 * time.Second)
+		pods[0].process.announce()
+		w.pass(2 * time.Second)
+		w.wantOwned(pods[1])
+		w.wantFailovers(nil, "", 0)
+	})
+}
+
+func TestAPodThatIsGoneFromKubernetesAndCannotBeReachedHasLostItsShards(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(2, 1)
+		w.pass(5 * time.Second)
+		had := w.ownedBy("bank-1-a")
+		w.mu.Lock()
+		pods[0].absent = true
+		w.mu.Unlock()
+		w.freeze(pods[0], true)
+		w.see()
+		pods[0].line.sever(lost)
+		w.pass(50 * time.Millisecond)
+		w.wantOwned(pods[1])
+		w.wantFailovers(had, v1alpha1.FailoverUnreachable, time.Millisecond)
+		if n := len(w.shown().Members); n != 1 {
+			t.Errorf("%d members are left", n)
+		}
+	})
+}
+
+func TestARolloutMovesShardsToTheNewestRevisionOnly(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		old := w.add(3, 1)
+		w.pass(5 * time.Second)
+		before := w.store.epochs()
+		var fresh []*worldPod
+		for i := range old { // as a Deployment does it: one ready, then one goes
+			fresh = append(fresh, w.add(1, 2)...)
+			w.pass(time.Second)
+			w.change(func() { old[i].pod.deleted = true })
+			w.pass(2 * time.Second)
+			if left := w.ownedBy(old[i].process.incarnation); len(left) > 0 {
+				t.Errorf("%s still owns %v", old[i].pod.name, left)
+			}
+			w.mu.Lock()
+			old[i].absent = true
+			w.mu.Unlock()
+			w.kill(old[i])
+			w.see()
+		}
+		w.pass(5 * time.Second)
+		w.wantOwned(fresh...)
+		w.wantFailovers(nil, "", 0)
+		// 18 shards leave old pods once; some move again to level new ones out.
+		if moved := w.store.epochs() - before; moved > 36 {
+			t.Errorf("%d moves for 18 shards", moved)
+		}
+	})
+}
+
+func TestANewLeaderMovesNothing(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(20 * time.Second)
+		before := w.store.epochs()
+		w.newLeader(nil, 3*time.Second)
+		w.pass(20 * time.Second)
+		w.wantOwned(pods...)
+		if got := w.store.epochs(); got != before {
+			t.Errorf("%d shards were claimed anew", got-before)
+		}
+		w.wantFailovers(nil, "", 0)
+	})
+}
+
+func TestANewLeaderFindsWhatDiedWhileThereWasNone(t *testing.T) {
+	cases := []struct {
+		name string
+		dies func(*world, *worldPod)
+	}{
+		{"the pod is gone", func(w *world, p *worldPod) { w.kill(p); p.absent = true }},
+		{"its port refuses", func(w *world, p *worldPod) { w.kill(p) }},
+		{"another process is in the pod", func(w *world, p *worldPod) { w.kill(p); w.revive(p, "bank-1-b") }},
+		{"it does not answer", func(w *world, p *worldPod) { w.freeze(p, true) }},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, bank, func(w *world) {
+				pods := w.add(3, 1)
+				w.pass(5 * time.Second)
+				w.stop()
+				<-w.done
+				c.dies(w, pods[0])
+				w.newLeader(nil, 4*time.Second)
+				w.pass(3 * time.Second)
+				if got := w.ownedBy("bank-1-a"); len(got) > 0 {
+					t.Errorf("the dead process still owns %v", got)
+				}
+				w.pass(2 * time.Second)
+				for _, s := range w.shown().Shards {
+					if s.State != Owned {
+						t.Errorf("%s-%d is %s", s.Aggregate, s.Number, s.State)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestATakeoverThatAPodMadeByItselfIsAccepted(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(2, 1)
+		w.pass(5 * time.Second)
+		orphans := w.ownedBy("bank-1-a")
+		w.stop()
+		<-w.done
+		w.kill(pods[0])
+		pods[0].absent = true
+		for _, id := range orphans {
+			pods[1].process.adopt(id)
+		}
+		before := w.store.epochs()
+		w.newLeader(nil, 4*time.Second)
+		w.pass(5 * time.Second)
+		w.wantOwned(pods[1])
+		if w.store.epochs() != before {
+			t.Error("what was taken over was claimed again")
+		}
+		for _, s := range w.shown().Shards {
+			id := placement.ShardID{Aggregate: s.Aggregate, Number: int(s.Number)}
+			if slices.Contains(orphans, id) != (s.LastFailover != nil && s.LastFailover.Reason == v1alpha1.FailoverOrphaned) {
+				t.Errorf("%v: last failover %+v", id, s.LastFailover)
+			}
+		}
+
+		// The next leader knows of it from the Shard objects.
+		remembered := map[placement.ShardID]memory{}
+		for _, s := range w.shown().Shards {
+			remembered[placement.ShardID{Aggregate: s.Aggregate, Number: int(s.Number)}] = memory{
+				epoch: s.Epoch, restarts: 3, failover: s.LastFailover,
+			}
+		}
+		detected := w.shown().Shards[0].LastFailover
+		w.newLeader(remembered, time.Second)
+		w.pass(3 * time.Second)
+		if got := w.shown().Shards[0]; got.Restarts != 3 || got.LastFailover != detected {
+			t.Errorf("restarts and failover are %d and %v after another change of leaders", got.Restarts, got.LastFailover)
+		}
+	})
+}
+
+func TestAGrantThatTheStoreRefusesTellsTheTruth(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		// Another pod takes the shards a moment before the operator hears of the
+		// death, and tells of it a little later.
+		orphans := w.ownedBy("bank-1-a")
+		taker := pods[1].process
+		before := w.store.epochs()
+		for _, id := range orphans {
+			if _, ok := w.store.claim(id, w.store.row(id).epoch, taker.incarnation, taker.address); !ok {
+				t.Fatal("the claim was refused")
+			}
+		}
+		w.kill(pods[0])
+		w.pass(100 * time.Millisecond)
+		taker.with(func() {
+			for _, id := range orphans {
+				taker.report(&leftfoldv1.ShardReport{
+					Shard: wireOf(id), State: leftfoldv1.ShardState_SHARD_STATE_SERVING, Epoch: w.store.row(id).epoch, Orphan: true,
+				})
+			}
+		})
+		w.pass(3 * time.Second)
+		w.wantOwned(pods[1:]...)
+		// Six were taken; of the twelve that the taker has then, three go to the other.
+		if got := w.store.epochs() - before; got != 9 {
+			t.Errorf("%d claims", got)
+		}
+		w.wantFailovers(orphans, v1alpha1.FailoverOrphaned, time.Second)
+	})
+}
+
+func TestAClaimThatDoesNotEndGoesElsewhere(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		pods[1].process.with(func() { pods[1].process.stuck = func(placement.ShardID) bool { return true } })
+		w.kill(pods[0])
+		w.pass(claimTimeout - 500*time.Millisecond)
+		if w.store.owners()["bank-1-a"] == 0 {
+			t.Fatal("nothing was granted to the pod that is stuck")
+		}
+		w.pass(time.Second)
+		if got := w.ownedBy("bank-1-a"); len(got) > 0 {
+			t.Errorf("nobody has %v", got)
+		}
+		w.wantOwned(pods[1:]...)
+	})
+}
+
+func TestAShardThatIsNotReleasedIsTakenAway(t *testing.T) {
+	inWorld(t, map[string]int{"account": 4}, func(w *world) {
+		pods := w.add(2, 1)
+		w.pass(5 * time.Second)
+		pods[0].process.with(func() { pods[0].process.clings = func(placement.ShardID) bool { return true } })
+		w.change(func() { pods[0].pod.deleted = true })
+		w.pass(releaseTimeout - time.Second)
+		if len(w.ownedBy("bank-1-a")) == 0 {
+			t.Error("shards were taken away while they drained")
+		}
+		w.pass(2 * time.Second)
+		w.wantOwned(pods[1])
+	})
+}
+
+func TestAFlappingPodDoesNotKeepShardsDown(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		for i := range 10 {
+			w.kill(pods[0])
+			w.pass(300 * time.Millisecond)
+			for _, s := range w.shown().Shards {
+				if s.State == Unowned {
+					t.Errorf("round %d: %s-%d has no owner", i, s.Aggregate, s.Number)
+				}
+			}
+			w.revive(pods[0], "bank-1-"+string(rune('b'+i)))
+			w.pass(700 * time.Millisecond)
+		}
+		w.pass(5 * time.Second)
+		w.wantOwned(pods...)
+	})
+}
