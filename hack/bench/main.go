@@ -21,10 +21,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/hack/internal/ledger"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 )
 
 const (

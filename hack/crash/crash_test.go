@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/hack/internal/ledger"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 )
 
 var (

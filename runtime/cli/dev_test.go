@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "modernc.org/sqlite" // to tamper with the embedded store
 
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 )
 
 // readyWithin is the promise of two seconds, with room for machines that do

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 )
 
 func TestAProcessTakesOverFromOneThatWasKilledOnTheSameDatabase(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 )
 
 func TestAnOutageOfTheDatabaseEndsWithoutLossOrRepetition(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/definition"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/server"
 )
 

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore/sqlite"
 )
 

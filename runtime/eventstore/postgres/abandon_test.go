@@ -8,9 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 )
 
 // patience bounds every wait of these tests.

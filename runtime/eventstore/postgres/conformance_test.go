@@ -7,9 +7,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore/storetest"
 )
 

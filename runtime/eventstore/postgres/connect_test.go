@@ -1,79 +1,12 @@
 package postgres
 
 import (
-	"net"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 )
-
-func TestSocketsNoticeAPeerThatIsGone(t *testing.T) {
-	for name, test := range map[string]struct {
-		params string
-		want   map[int]int // TCP option: value
-	}{
-		"by the defaults": {"", map[int]int{
-			unix.TCP_USER_TIMEOUT: 10_000, unix.TCP_KEEPIDLE: 5, unix.TCP_KEEPINTVL: 1, unix.TCP_KEEPCNT: 3}},
-		"by libpq's keywords in the URL": {"?tcp_user_timeout=1500&keepalives=1&keepalives_idle=7&keepalives_interval=2&keepalives_count=4", map[int]int{
-			unix.TCP_USER_TIMEOUT: 1500, unix.TCP_KEEPIDLE: 7, unix.TCP_KEEPINTVL: 2, unix.TCP_KEEPCNT: 4}},
-		"by the defaults where libpq's keyword is 0": {"?tcp_user_timeout=0", map[int]int{unix.TCP_USER_TIMEOUT: 10_000}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			listener, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer listener.Close()
-			o, err := Options{URL: "postgres://u:p@" + listener.Addr().String() + "/d" + test.params}.withDefaults()
-			if err != nil {
-				t.Fatal(err)
-			}
-			config, err := parseURL(o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			conn, err := config.ConnConfig.DialFunc(t.Context(), "tcp", listener.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			for option, want := range test.want {
-				if got := socketOption(t, conn, option); got != want {
-					t.Errorf("TCP option %d is %d, want %d", option, got, want)
-				}
-			}
-			for key := range config.ConnConfig.RuntimeParams {
-				if strings.HasPrefix(key, "keepalives") || key == "tcp_user_timeout" {
-					t.Errorf("%s would be sent to the server", key)
-				}
-			}
-		})
-	}
-}
-
-func socketOption(t *testing.T, conn net.Conn, option int) (value int) {
-	t.Helper()
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		t.Fatalf("%T is no socket", conn)
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var optionErr error
-	if err := raw.Control(func(fd uintptr) {
-		value, optionErr = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, option)
-	}); err != nil || optionErr != nil {
-		t.Fatal(err, optionErr)
-	}
-	return value
-}
 
 func TestTheFirstHostThatIsAPrimaryServes(t *testing.T) {
 	raw := pgtest.URL(t)

@@ -49,15 +49,15 @@
 //
 // Four pools that never wait for one another: control (claims, checks, catalog,
 // heartbeats), append, query, projection. Every connection is set up and checked
-// in one round trip before it is used (safety.go): a writable primary,
-// synchronous_commit on or remote_apply, UTF-8, READ COMMITTED. A server or
-// pooler that cannot keep the promises gives eventstore.ErrUnsafe with what to
-// change. PgBouncer must pool sessions; its other modes are recognised when the
-// store is opened and refused.
+// in one round trip before it is used, by what package api/postgres holds to: a
+// writable primary, synchronous_commit on or remote_apply, UTF-8, READ COMMITTED.
+// A server or pooler that cannot keep the promises gives eventstore.ErrUnsafe
+// with what to change. PgBouncer must pool sessions; its other modes are
+// recognised when the store is opened and refused.
 //
 // # Schema
 //
-// Migrations are goose's, embedded from migrations/, and run when the store is
-// opened, by one pod at a time. They expand first: a release adds, the next one
-// may take away, so that neighbouring releases share a schema during an update.
+// Package api/postgres has the tables, for the operator migrates them too. They
+// are brought up to date when the store is opened, by one process at a time. A
+// schema that a newer release made unusable for this one is eventstore.ErrUnsafe.
 package postgres

@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 )
 
 // withoutStandby opens a store on a server of its own and then makes the server

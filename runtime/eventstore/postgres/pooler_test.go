@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 )
 
 // pooler gives its clients sessions of the server as PgBouncer does: for as long

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 )
 
 // TestAppendsToOverlappingShardsNeverDeadlock lets several processes that all

@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"github.com/leftfold/leftfold/api/language"
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore/sqlite"
 	"github.com/leftfold/leftfold/runtime/projection"
 )

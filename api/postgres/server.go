@@ -2,20 +2,26 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/leftfold/leftfold/runtime/eventstore"
 )
 
-// Supported versions of the server. A newer one is used with a warning.
+// ErrUnsuitable: the server answers, but would not keep what it acknowledges, or
+// cannot be used as Leftfold uses it. The text names the setting and the fix.
+var ErrUnsuitable = errors.New("the server is not safe to use")
+
+// Supported versions of the server.
 const (
-	oldestServer = 14
-	newestServer = 18
+	// OldestServer is the first version that is used at all.
+	OldestServer = 14
+	// NewestServer is the last one this release was tested with. A newer one is
+	// used, with a warning.
+	NewestServer = 18
 )
 
 // sessionSettings hold on every connection, whatever the role's, database's or
@@ -33,57 +39,81 @@ var sessionSettings = map[string]string{
 	"jit": "off",
 }
 
-// facts are what a new connection told about its server.
-type facts struct {
+// Facts are what a new connection told about its server.
+type Facts struct {
+	// Version is the server's own word, without what its packager adds: "15.8",
+	// "18beta1".
+	Version string
+	// Major is the 15 of it.
+	Major int
+	// Backend is the server process's id, asked over SQL: a pooler in between
+	// makes up another for the protocol.
+	Backend int32
+	// Pooled: what answers the protocol is not the server itself.
+	Pooled bool
+	// Fsync is the server's setting. Any but "on" is the word of who runs the
+	// server that its storage is durable by other means.
+	Fsync string
+
 	synchronousCommit string
 	readOnly          bool
 	inRecovery        bool
 	serverEncoding    string
 	clientEncoding    string
 	standardStrings   string
-	fsync             string
-	major             int
-	backend           int32
-	// pooled: what answers the protocol is not the server itself.
-	pooled bool
 }
 
-// establish sets the session up and checks, in one round trip, that the server
-// behind the connection can keep the store's promises.
-func establish(ctx context.Context, conn *pgconn.PgConn, settings map[string]string) (facts, error) {
-	major, err := majorVersion(conn.ParameterStatus("server_version"))
+// Establish sets the session up, with these settings beside those that every
+// session has, and checks in one round trip that the server behind the connection
+// can keep what it acknowledges; otherwise the error wraps [ErrUnsuitable].
+func Establish(ctx context.Context, conn *pgconn.PgConn, settings map[string]string) (Facts, error) {
+	version := conn.ParameterStatus("server_version")
+	major, err := majorVersion(version)
 	if err != nil {
-		return facts{}, err
+		return Facts{}, err
 	}
-	if major < oldestServer {
-		return facts{}, unsafe("the server is PostgreSQL %d; use version %d or newer", major, oldestServer)
+	if major < OldestServer {
+		return Facts{}, unsuitable("the server is PostgreSQL %d; use version %d or newer", major, OldestServer)
 	}
 	query, values := settingsQuery(settings)
 	result := conn.ExecParams(ctx, query, values, nil, nil, nil).Read()
 	if result.Err != nil {
-		return facts{}, fmt.Errorf("set the session up: %w", result.Err)
+		return Facts{}, fmt.Errorf("set the session up: %w", result.Err)
 	}
 	if len(result.Rows) != 1 || len(result.Rows[0]) < factColumns {
-		return facts{}, fmt.Errorf("set the session up: the server gave no facts")
+		return Facts{}, errors.New("set the session up: the server gave no facts")
 	}
 	row := result.Rows[0]
 	backend, err := strconv.ParseInt(string(row[7]), 10, 32)
 	if err != nil {
-		return facts{}, fmt.Errorf("set the session up: %w", err)
+		return Facts{}, fmt.Errorf("set the session up: %w", err)
 	}
-	f := facts{
+	short, _, _ := strings.Cut(version, " ")
+	f := Facts{
+		Version:           short,
+		Major:             major,
+		Backend:           int32(backend),
+		Pooled:            uint32(backend) != conn.PID(),
+		Fsync:             string(row[6]),
 		synchronousCommit: string(row[0]),
 		readOnly:          string(row[1]) != "off",
 		inRecovery:        string(row[2]) == "t",
 		serverEncoding:    string(row[3]),
 		clientEncoding:    string(row[4]),
 		standardStrings:   string(row[5]),
-		fsync:             string(row[6]),
-		major:             major,
-		backend:           int32(backend),
-		pooled:            uint32(backend) != conn.PID(),
 	}
+	conn.CustomData()[factsKey] = f
 	return f, f.check()
+}
+
+// factsKey is where a connection keeps its Facts.
+const factsKey = "leftfold facts"
+
+// FactsOf are those that [Establish] found on the connection; zero if it was not
+// called.
+func FactsOf(conn *pgconn.PgConn) Facts {
+	f, _ := conn.CustomData()[factsKey].(Facts)
+	return f
 }
 
 // factColumns is how many columns settingsQuery puts before the settings.
@@ -117,27 +147,27 @@ func settingsQuery(own map[string]string) (string, [][]byte) {
 	return q.String(), values
 }
 
-// check refuses a server that cannot keep the store's promises.
-func (f facts) check() error {
+// check refuses a server that cannot keep what it acknowledges.
+func (f Facts) check() error {
 	switch {
 	case f.inRecovery:
-		return unsafe("the server is a standby (pg_is_in_recovery); connect to the primary, or list all hosts with target_session_attrs=primary")
+		return unsuitable("the server is a standby (pg_is_in_recovery); connect to the primary, or list all hosts with target_session_attrs=primary")
 	case f.readOnly:
-		return unsafe("transaction_read_only is on; connect to a writable primary and set default_transaction_read_only = off for the role, database and server")
+		return unsuitable("transaction_read_only is on; connect to a writable primary and set default_transaction_read_only = off for the role, database and server")
 	case f.synchronousCommit != "on" && f.synchronousCommit != "remote_apply":
-		return unsafe("synchronous_commit is %s, with which the server loses commits it has acknowledged; set it to on or remote_apply for the role, database or server (ALTER ROLE ... SET synchronous_commit = on)", f.synchronousCommit)
+		return unsuitable("synchronous_commit is %s, with which the server loses commits it has acknowledged; set it to on or remote_apply for the role, database or server (ALTER ROLE ... SET synchronous_commit = on)", f.synchronousCommit)
 	case f.serverEncoding != "UTF8":
-		return unsafe("server_encoding is %s; create the database with ENCODING 'UTF8'", f.serverEncoding)
+		return unsuitable("server_encoding is %s; create the database with ENCODING 'UTF8'", f.serverEncoding)
 	case f.clientEncoding != "UTF8":
-		return unsafe("client_encoding is %s; set it to UTF8", f.clientEncoding)
+		return unsuitable("client_encoding is %s; set it to UTF8", f.clientEncoding)
 	case f.standardStrings != "on":
-		return unsafe("standard_conforming_strings is %s; set it to on", f.standardStrings)
+		return unsuitable("standard_conforming_strings is %s; set it to on", f.standardStrings)
 	}
 	return nil
 }
 
-func unsafe(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", eventstore.ErrUnsafe, fmt.Sprintf(format, args...))
+func unsuitable(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrUnsuitable, fmt.Sprintf(format, args...))
 }
 
 // majorVersion reads "16.2 (Debian ...)", "18beta1" and the like.
