@@ -44,8 +44,10 @@ func (f *fixed) Read(context.Context, string, bool) (shard.View, error) {
 	return shard.View{Entity: f.name}, f.err
 }
 
+func (f *fixed) Lease() eventstore.Lease { return eventstore.Lease{} }
+
 func two() *Router {
-	r := New(time.Second, 1)
+	r := New(Config{HoldFor: time.Second, Held: 1})
 	r.Add("account", []eventstore.SlotRange{{First: 0, Last: 32767}, {First: 32768, Last: 65535}})
 	return r
 }

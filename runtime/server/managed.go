@@ -117,7 +117,7 @@ func StartManaged(ctx context.Context, cfg ManagedConfig) (*Managed, error) {
 			Version: cfg.Version, Logger: cfg.Logger, Limits: cfg.Limits, CommandTimeout: cfg.CommandTimeout, HoldFor: cfg.HoldFor,
 		},
 		log: cfg.Logger, self: eventstore.Incarnation(rand.Text()),
-		router: routing.New(cfg.HoldFor, 0), metrics: telemetry.New(cfg.Version),
+		router: routing.New(routing.Config{HoldFor: cfg.HoldFor}), metrics: telemetry.New(cfg.Version),
 		managed: true, failed: make(chan struct{}), calls: newUnderway(), stores: map[string]*workload{},
 	}}
 	if err := m.start(ctx, &cfg); err != nil {

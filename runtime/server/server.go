@@ -67,7 +67,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, self: eventstore.Incarnation(rand.Text()),
-		router: routing.New(cfg.HoldFor, 0), metrics: telemetry.New(cfg.Version),
+		router: routing.New(routing.Config{HoldFor: cfg.HoldFor}), metrics: telemetry.New(cfg.Version),
 		failed: make(chan struct{}), calls: newUnderway(), stores: map[string]*workload{},
 	}
 	if err := s.start(ctx); err != nil {

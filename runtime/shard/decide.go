@@ -149,6 +149,7 @@ func (s *Shard) enter(e *entity, r *request, decided entry) {
 	*en = decided
 	en.request, en.entity = r, e
 	rec := newRecord(r.cmd.ID, r.print, en.at)
+	rec.keyed = rec.keyed || r.cmd.Retried
 	rec.entry, rec.refusal, rec.events, rec.version = en, en.refusal, int64(en.count), en.after.version
 	e.window.begin(rec)
 	e.spec = en.after
@@ -157,11 +158,11 @@ func (s *Shard) enter(e *entity, r *request, decided entry) {
 }
 
 // remember answers a command that writes no event: refused by p, or a success
-// that changes nothing. A keyed one is remembered by an outcome row. The answer
+// that changes nothing. A keyed or retried one is remembered by an outcome row. The answer
 // reveals what the command saw, so either way it waits for its dependencies and
 // for the barrier.
 func (s *Shard) remember(e *entity, r *request, at time.Time, p *problem.Problem) {
-	if r.cmd.Keyed {
+	if r.cmd.Keyed || r.cmd.Retried {
 		s.enter(e, r, entry{at: at, after: e.spec, refusal: p})
 		return
 	}

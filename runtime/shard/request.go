@@ -17,8 +17,12 @@ type Command struct {
 	ID string
 	// Keyed tells that the caller gave ID: then the answer is remembered even if
 	// it wrote no event, and for the whole time window.
-	Keyed  bool
-	Expect Expectation
+	Keyed bool
+	// Retried tells that an earlier attempt under the same ID may have run, or
+	// may yet run: then this one's answer is remembered even if nobody but the
+	// door knows the ID, so that the earlier one cannot run after it.
+	Retried bool
+	Expect  Expectation
 	// Principal is empty until authentication is configured.
 	Principal string
 }
