@@ -39,7 +39,9 @@ type HandleRequest struct {
 	Keyed       bool         `protobuf:"varint,6,opt,name=keyed,proto3" json:"keyed,omitempty"`
 	Expectation *Expectation `protobuf:"bytes,7,opt,name=expectation,proto3" json:"expectation,omitempty"`
 	// Empty until authentication is configured.
-	Principal     string `protobuf:"bytes,8,opt,name=principal,proto3" json:"principal,omitempty"`
+	Principal string `protobuf:"bytes,8,opt,name=principal,proto3" json:"principal,omitempty"`
+	// An earlier attempt under the same id may have run, or may yet run.
+	Retried       bool `protobuf:"varint,9,opt,name=retried,proto3" json:"retried,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -128,6 +130,13 @@ func (x *HandleRequest) GetPrincipal() string {
 		return x.Principal
 	}
 	return ""
+}
+
+func (x *HandleRequest) GetRetried() bool {
+	if x != nil {
+		return x.Retried
+	}
+	return false
 }
 
 // Expectation is an If-Match condition; without one, or with neither set,
@@ -737,7 +746,7 @@ var File_leftfold_v1_entity_proto protoreflect.FileDescriptor
 
 const file_leftfold_v1_entity_proto_rawDesc = "" +
 	"\n" +
-	"\x18leftfold/v1/entity.proto\x12\vleftfold.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x01\n" +
+	"\x18leftfold/v1/entity.proto\x12\vleftfold.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x02\n" +
 	"\rHandleRequest\x12\x1c\n" +
 	"\taggregate\x18\x01 \x01(\tR\taggregate\x12\x16\n" +
 	"\x06entity\x18\x02 \x01(\tR\x06entity\x12\x18\n" +
@@ -746,7 +755,8 @@ const file_leftfold_v1_entity_proto_rawDesc = "" +
 	"\x02id\x18\x05 \x01(\tR\x02id\x12\x14\n" +
 	"\x05keyed\x18\x06 \x01(\bR\x05keyed\x12:\n" +
 	"\vexpectation\x18\a \x01(\v2\x18.leftfold.v1.ExpectationR\vexpectation\x12\x1c\n" +
-	"\tprincipal\x18\b \x01(\tR\tprincipal\"G\n" +
+	"\tprincipal\x18\b \x01(\tR\tprincipal\x12\x18\n" +
+	"\aretried\x18\t \x01(\bR\aretried\"G\n" +
 	"\vExpectation\x12\x1a\n" +
 	"\aversion\x18\x01 \x01(\x03H\x00R\aversion\x12\x14\n" +
 	"\x04some\x18\x02 \x01(\bH\x00R\x04someB\x06\n" +
