@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -267,7 +268,9 @@ func TestKustomizeAndChartInstallTheSameObjects(t *testing.T) {
 			switch object.GetKind() {
 			case "Namespace": // made by --create-namespace
 			case "ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding":
-				described[identity(object)] = []any{object.Object["rules"], object.Object["roleRef"], object.Object["subjects"]}
+				granted, _ := object.Object["rules"].([]any)
+				slices.SortFunc(granted, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+				described[identity(object)] = []any{granted, object.Object["roleRef"], object.Object["subjects"]}
 			default:
 				described[identity(object)] = nil
 			}

@@ -7,19 +7,25 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
+	rbacv1 "k8s.io/api/rbac/v1"
+	kubeyaml "sigs.k8s.io/yaml"
 )
 
 // operatorRole is the file that controller-gen writes from the markers above
 // the reconcilers.
 const operatorRole = "role.yaml"
 
+// clusterScoped are the resources of the operator's role that belong to no
+// namespace. A Role cannot grant them, so that they stand in a file of their own.
+var clusterScoped = []string{"namespaces", "nodes"}
+
 // ruleFiles says which list of rules of the chart comes from which file of
 // config/rbac. The chart decides what kind of role carries them: a ClusterRole,
 // or a Role in each namespace.
 var ruleFiles = map[string]string{
-	"operator.yaml":               operatorRole,
 	"own_namespace.yaml":          "own_namespace_role.yaml",
 	"cluster_identity.yaml":       "cluster_identity_role.yaml",
 	"metrics_authentication.yaml": "metrics_authentication_role.yaml",
@@ -33,11 +39,7 @@ var ruleFiles = map[string]string{
 // operator's role is read from generated, the others from written.
 func writeRules(written, generated, folder string) error {
 	for name, source := range ruleFiles {
-		from := written
-		if source == operatorRole {
-			from = generated
-		}
-		content, err := os.ReadFile(filepath.Join(from, source))
+		content, err := os.ReadFile(filepath.Join(written, source))
 		if err != nil {
 			return err
 		}
@@ -45,12 +47,63 @@ func writeRules(written, generated, folder string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", source, err)
 		}
-		head := fmt.Sprintf("# Generated from config/rbac/%s by `make generate`.\n", source)
-		if err := write(filepath.Join(folder, name), append([]byte(head), rules...)); err != nil {
+		if err := writeList(filepath.Join(folder, name), source, rules); err != nil {
 			return err
 		}
 	}
-	return nil
+	content, err := os.ReadFile(filepath.Join(generated, operatorRole))
+	if err != nil {
+		return err
+	}
+	inNamespaces, beyond, err := splitRules(content)
+	if err != nil {
+		return fmt.Errorf("%s: %w", operatorRole, err)
+	}
+	if err := writeList(filepath.Join(folder, "operator.yaml"), operatorRole, inNamespaces); err != nil {
+		return err
+	}
+	return writeList(filepath.Join(folder, "operator_cluster.yaml"), operatorRole, beyond)
+}
+
+func writeList(path, source string, rules []byte) error {
+	head := fmt.Sprintf("# Generated from config/rbac/%s by `make generate`.\n", source)
+	return write(path, append([]byte(head), rules...))
+}
+
+// splitRules parts the rules of the operator's role into those that a Role in a
+// namespace can grant and those that only a ClusterRole can.
+func splitRules(content []byte) (inNamespaces, beyond []byte, err error) {
+	if _, err := rulesOf(content); err != nil {
+		return nil, nil, err
+	}
+	var role rbacv1.ClusterRole
+	if err := kubeyaml.UnmarshalStrict(content, &role); err != nil {
+		return nil, nil, err
+	}
+	var namespaced, cluster []rbacv1.PolicyRule
+	for _, rule := range role.Rules {
+		isCluster := func(resource string) bool { return slices.Contains(clusterScoped, resource) }
+		for _, part := range []struct {
+			rules *[]rbacv1.PolicyRule
+			drop  func(string) bool
+		}{
+			{&cluster, func(resource string) bool { return !isCluster(resource) }},
+			{&namespaced, isCluster},
+		} {
+			kept := rule
+			kept.Resources = slices.DeleteFunc(slices.Clone(rule.Resources), part.drop)
+			if len(kept.Resources) > 0 {
+				*part.rules = append(*part.rules, kept)
+			}
+		}
+	}
+	if inNamespaces, err = kubeyaml.Marshal(namespaced); err != nil {
+		return nil, nil, err
+	}
+	if len(cluster) > 0 {
+		beyond, err = kubeyaml.Marshal(cluster)
+	}
+	return inNamespaces, beyond, err
 }
 
 // rulesOf returns the rules of the one role in the content, comments included.

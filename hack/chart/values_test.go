@@ -168,6 +168,25 @@ func TestRulesAreTakenFromOneRole(t *testing.T) {
 	}
 }
 
+func TestRulesThatNoRoleCanGrantStandApart(t *testing.T) {
+	role := "kind: ClusterRole\nrules:\n" +
+		"- apiGroups: [\"\"]\n  resources: [nodes, pods]\n  verbs: [get]\n" +
+		"- apiGroups: [apps]\n  resources: [deployments]\n  verbs: [get]\n"
+	inNamespaces, beyond, err := splitRules([]byte(role))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "- apiGroups:\n  - \"\"\n  resources:\n  - pods\n  verbs:\n  - get\n" +
+		"- apiGroups:\n  - apps\n  resources:\n  - deployments\n  verbs:\n  - get\n"
+	if diff := cmp.Diff(want, string(inNamespaces)); diff != "" {
+		t.Errorf("in namespaces: -want +got\n%s", diff)
+	}
+	want = "- apiGroups:\n  - \"\"\n  resources:\n  - nodes\n  verbs:\n  - get\n"
+	if diff := cmp.Diff(want, string(beyond)); diff != "" {
+		t.Errorf("beyond them: -want +got\n%s", diff)
+	}
+}
+
 func TestAReadmeNeedsAPlaceForTheTable(t *testing.T) {
 	if _, err := insertTable([]byte("# A chart\n"), nil); err == nil {
 		t.Error("the table went nowhere")
