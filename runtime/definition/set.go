@@ -18,6 +18,30 @@ type Set struct {
 	Runtimes    map[string]*v1alpha1.Runtime
 	Aggregates  map[string]*Aggregate
 	Projections map[string]*Projection
+	// Held are objects that a cluster has and that have a mistake. They are in
+	// none of the maps; what was accepted of them before is to serve on. Files
+	// with a mistake make no Set at all.
+	Held []Held
+}
+
+// Held is an object that cannot take effect as it is.
+type Held struct {
+	// Kind is Aggregate or Projection, Name its metadata.name.
+	Kind, Name string
+	UID        string
+	Generation int64
+	// Reason is one of the API's condition reasons; Detail names the field, what
+	// is wrong with it and the fix.
+	Reason, Detail string
+}
+
+// Declares tells whether there is such an object, with a mistake or without.
+func (s *Set) Declares(kind, name string) bool {
+	switch {
+	case kind == v1alpha1.KindAggregate && s.Aggregates[name] != nil, kind == v1alpha1.KindProjection && s.Projections[name] != nil:
+		return true
+	}
+	return slices.ContainsFunc(s.Held, func(h Held) bool { return h.Kind == kind && h.Name == name })
 }
 
 // Aggregate is an aggregate's object with its compiled behaviour.

@@ -122,8 +122,63 @@ type Aggregate struct {
 	// counts the accepted definitions from 1.
 	Definition []byte
 	Generation int64
+	// Source is where Definition comes from.
+	Source Source
+	// Before is kept beside a definition that may have to give way again, empty
+	// otherwise; what it holds is for those who wrote it.
+	Before []byte
+	// Revision counts the changes of all of these; it is what a change expects.
+	Revision int64
 	// Shards is the number of shards, fixed when the aggregate was made.
 	Shards int32
+}
+
+// Source is the object of a cluster that a definition was written in, so that of
+// two readers of it the one with the older view does not win. Zero: the
+// definition comes from elsewhere, such as files.
+type Source struct {
+	// UID is the object's own: one that was deleted and made again has another.
+	UID string
+	// Generation counts the changes of the object's spec.
+	Generation int64
+	// Created is when the object was made, in microseconds at most.
+	Created time.Time
+}
+
+// OlderThan tells that a definition that was read from s must not take the place
+// of one from other: of the same object's the later generation wins, and of two
+// objects that had the name one after the other the one made later. What comes
+// from elsewhere has no age: who offers last wins, in either direction.
+func (s Source) OlderThan(other Source) bool {
+	switch {
+	case s.UID == "" || other.UID == "":
+		return false
+	case s.UID == other.UID:
+		return s.Generation < other.Generation
+	}
+	return s.Created.Before(other.Created)
+}
+
+// Same tells two readings of one object at one generation.
+func (s Source) Same(other Source) bool {
+	return s.UID == other.UID && s.Generation == other.Generation && s.Created.Equal(other.Created)
+}
+
+// Acceptance is a definition that is to be in force.
+type Acceptance struct {
+	Definition []byte
+	Source     Source
+	// Before is not empty if the definition may have to give way again.
+	Before []byte
+}
+
+// Revision is the part of an Aggregate that tells whether the rest is to be read
+// again.
+type Revision struct {
+	ID       AggregateID
+	Revision int64
+	// Provisional: Before is not empty.
+	Provisional bool
 }
 
 // Lease is the right to append to a shard, as long as the store agrees.

@@ -3,12 +3,13 @@ package eventstore
 import (
 	"context"
 	"errors"
+	"math"
 )
 
 // Errors that callers branch on. Stores wrap them.
 var (
-	// ErrRefused: the expected epoch is not the shard's epoch any more, or, for
-	// AcceptDefinition, the expected generation is not the current one.
+	// ErrRefused: the expected epoch is not the shard's epoch any more, or the
+	// expected revision of an aggregate is not the current one.
 	ErrRefused = errors.New("refused: the store has moved on")
 	// ErrShardsDiffer: the aggregate exists with another number of shards.
 	ErrShardsDiffer = errors.New("the aggregate exists with another number of shards")
@@ -39,14 +40,25 @@ type Batch struct {
 	Outcomes []Outcome
 }
 
+// Generation is the lowest of the batch's events, and the highest there can be
+// when it has none.
+func (b *Batch) Generation() int64 {
+	lowest := int64(math.MaxInt64)
+	for i := range b.Events {
+		lowest = min(lowest, b.Events[i].Generation)
+	}
+	return lowest
+}
+
 // AppendStatus says what became of one Batch.
 type AppendStatus uint8
 
 const (
 	// Appended: the whole batch is durable.
 	Appended AppendStatus = iota + 1
-	// Refused: epoch, token, head or head hash do not match; nothing was
-	// written. The owner is no owner any more.
+	// Refused: epoch, token, head or head hash do not match, or an event is of
+	// a generation below the aggregate's floor; nothing was written. The owner is
+	// no owner any more, or decides by a definition that went out of force.
 	Refused
 	// Conflict: the rows met others with the same key; nothing was written. The
 	// owner's memory is wrong: it must stop and load the shard again.
@@ -150,10 +162,22 @@ type Catalog interface {
 	EnsureAggregate(ctx context.Context, name string, shards int) (Aggregate, error)
 	// Aggregates lists all, by name.
 	Aggregates(ctx context.Context) ([]Aggregate, error)
-	// AcceptDefinition makes definition the accepted one, under generation
-	// expected+1, if the current generation is expected; else ErrRefused.
-	// ErrUnknownName when there is no such aggregate.
-	AcceptDefinition(ctx context.Context, id AggregateID, expected int64, definition []byte) (Aggregate, error)
+	// Revisions lists the revisions of all aggregates, by id: a look that costs
+	// little, for those who look often.
+	Revisions(ctx context.Context) ([]Revision, error)
+	// AcceptDefinition makes a definition the accepted one, under the next
+	// generation and revision, if the current revision is expected; else
+	// ErrRefused. ErrUnknownName when there is no such aggregate.
+	AcceptDefinition(ctx context.Context, id AggregateID, expected int64, a Acceptance) (Aggregate, error)
+	// AmendDefinition gives the accepted definition another source and another
+	// Before, under the next revision and the same generation, if the current
+	// revision is expected; else as AcceptDefinition.
+	AmendDefinition(ctx context.Context, id AggregateID, expected int64, source Source, before []byte) (Aggregate, error)
+	// RaiseFloor makes sure that no shard of the aggregate, whoever owns it, gets
+	// another event that was decided by a definition of a lower generation:
+	// batches with one are Refused from then on, and those before are readable. A
+	// floor never sinks. An aggregate that is unknown has no shards: no error.
+	RaiseFloor(ctx context.Context, id AggregateID, generation int64) error
 	// EventTypes lists the distinct event types that stored events of the
 	// aggregate have, sorted. It may be slow; it is asked when a definition
 	// that drops or retypes something is offered.

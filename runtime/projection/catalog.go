@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
 )
 
 // The states of a version.
@@ -22,6 +25,7 @@ type record struct {
 	viewed   int
 	last     int
 	paused   bool
+	source   eventstore.Source
 	versions []versionRecord // by number
 }
 
@@ -49,6 +53,15 @@ func (r *record) find(number int) *versionRecord {
 	return nil
 }
 
+// accepted gives the version of the last accepted definition: the one that is
+// being built, else the one that serves; nil when there is none.
+func (r *record) accepted() *versionRecord {
+	if v := r.building(); v != nil {
+		return v
+	}
+	return r.find(r.serving)
+}
+
 // building gives the version that is being built, nil when there is none.
 func (r *record) building() *versionRecord {
 	for i := range r.versions {
@@ -70,14 +83,18 @@ type querier interface {
 // dialect's ForUpdate, or empty.
 func readRecord(ctx context.Context, q querier, name, lock string) (*record, error) {
 	r := &record{name: name}
-	err := q.QueryRowContext(ctx, `SELECT id, serving, viewed, last_version, paused
+	var created int64
+	err := q.QueryRowContext(ctx, `SELECT id, serving, viewed, last_version, paused, source_uid, source_generation, source_created
 		FROM projection WHERE name = $1`+lock, name).
-		Scan(&r.id, &r.serving, &r.viewed, &r.last, &r.paused)
+		Scan(&r.id, &r.serving, &r.viewed, &r.last, &r.paused, &r.source.UID, &r.source.Generation, &created)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read projection %s: %w", name, err)
+	}
+	if created != 0 {
+		r.source.Created = time.UnixMicro(created).UTC()
 	}
 	rows, err := q.QueryContext(ctx, `SELECT version, state, relation, fingerprint, spec, layout
 		FROM projection_version WHERE projection = $1 ORDER BY version`, r.id)
@@ -185,13 +202,25 @@ func retire(ctx context.Context, tx *sql.Tx, r *record, v *versionRecord) error 
 	return nil
 }
 
+// errOutdated: the store has a definition of a newer source.
+var errOutdated = errors.New("a newer definition is stored")
+
 // define brings the store's record in line with a definition: a version with
-// its fingerprint is the newest one that is not retired.
+// its fingerprint is the newest one that is not retired. errOutdated when the
+// definition's source is older than the record's.
 func define(ctx context.Context, db *DB, s Storage, def *Definition) error {
 	return db.Write(ctx, func(tx *sql.Tx) error {
 		r, err := lockRecord(ctx, tx, db.Dialect, def.Name)
 		if err != nil {
 			return err
+		}
+		if r.accepted() != nil && def.Source.OlderThan(r.source) {
+			return errOutdated
+		}
+		if !def.Source.Same(r.source) {
+			if err := setSource(ctx, tx, r, def.Source); err != nil {
+				return err
+			}
 		}
 		building := r.building()
 		if building != nil && building.fingerprint == def.Fingerprint {
@@ -207,6 +236,18 @@ func define(ctx context.Context, db *DB, s Storage, def *Definition) error {
 		}
 		return addVersion(ctx, tx, s, r, def)
 	})
+}
+
+func setSource(ctx context.Context, tx *sql.Tx, r *record, source eventstore.Source) error {
+	var created int64
+	if !source.Created.IsZero() {
+		created = source.Created.UnixMicro()
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE projection SET source_uid = $2, source_generation = $3, source_created = $4 WHERE id = $1`,
+		r.id, source.UID, source.Generation, created); err != nil {
+		return fmt.Errorf("record the source of %s: %w", r.name, err)
+	}
+	return nil
 }
 
 // rebuild starts a new version of the same definition.

@@ -29,6 +29,9 @@ type Definition struct {
 	// restart in which an older version still serves.
 	Spec   []byte
 	Target Target
+	// Source is where the definition comes from. One that is older than what the
+	// store has does not take its place: then the stored one is in force.
+	Source eventstore.Source
 }
 
 // Interest is an aggregate whose events a projection reads.

@@ -153,18 +153,23 @@ func (e *DefinitionError) Error() string {
 func (e *DefinitionError) Unwrap() error { return e.Err }
 
 // Apply makes defs the projections that run here. What is not among them stops
-// being worked on and keeps its rows. A definition that cannot be brought into
-// force leaves the one before it in force, and is among the joined
+// being worked on and keeps its rows. For one that is older than what the store
+// has, the stored one is brought into force. One that cannot be brought into force
+// leaves the one before it in force, and is among the joined
 // *DefinitionErrors.
 func (m *Manager) Apply(ctx context.Context, defs []Definition) error {
 	var failures []error
 	next := make(map[string]*Definition, len(defs))
 	for i := range defs {
 		def := &defs[i]
-		if err := define(ctx, &m.env.DB, m.env.Storage, def); err != nil {
-			failures = append(failures, &DefinitionError{Projection: def.Name, Err: err})
+		err := define(ctx, &m.env.DB, m.env.Storage, def)
+		if errors.Is(err, errOutdated) {
+			def, err = m.storedDefinition(ctx, def.Name)
+		}
+		if err != nil {
+			failures = append(failures, &DefinitionError{Projection: defs[i].Name, Err: err})
 			m.mu.Lock()
-			def = m.defined[def.Name]
+			def = m.defined[defs[i].Name]
 			m.mu.Unlock()
 			if def == nil {
 				continue

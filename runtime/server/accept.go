@@ -18,11 +18,8 @@ type accepted struct {
 	aggregate eventstore.Aggregate
 	spec      *v1alpha1.AggregateSpec
 	compiled  *language.Aggregate
-	// before is what was in force when this was accepted; nil for the first, and
-	// for one that had been accepted already.
-	before *accepted
-	// stalled says why the offered definition was not accepted; empty when it
-	// was.
+	// stalled says why the offered definition was not accepted; nil when it was,
+	// or when a newer one had been.
 	stalled *stalledError
 }
 
@@ -35,54 +32,96 @@ type stalledError struct {
 
 func (e *stalledError) Error() string { return e.Reason + ": " + e.Detail }
 
+// offer is a definition as it was declared.
+type offer struct {
+	name     string
+	spec     *v1alpha1.AggregateSpec
+	compiled *language.Aggregate
+	// source is zero outside of a cluster.
+	source eventstore.Source
+}
+
 // behaviorOf is the part of a spec that decides what events mean and how they
 // come about: what the store keeps as the definition.
 func behaviorOf(spec *v1alpha1.AggregateSpec) ([]byte, error) { return json.Marshal(spec) }
 
 // accept offers a definition to the store. If stored history contradicts it, the
 // one accepted before goes on serving, and stalled says why.
-func accept(ctx context.Context, store eventstore.Store, name string, spec *v1alpha1.AggregateSpec, compiled *language.Aggregate) (accepted, error) {
-	offered, err := behaviorOf(spec)
+func accept(ctx context.Context, store eventstore.Store, o offer) (accepted, error) {
+	offered, err := behaviorOf(o.spec)
 	if err != nil {
 		return accepted{}, err
 	}
 	for {
-		aggregate, err := store.EnsureAggregate(ctx, name, int(spec.Shards))
+		aggregate, err := store.EnsureAggregate(ctx, o.name, int(o.spec.Shards))
 		if errors.Is(err, eventstore.ErrShardsDiffer) {
-			return resharded(ctx, store, name, spec)
+			return resharded(ctx, store, o.name, o.spec)
 		}
 		if err != nil {
-			return accepted{}, fmt.Errorf("make aggregate %s known: %w", name, err)
+			return accepted{}, fmt.Errorf("make aggregate %s known: %w", o.name, err)
 		}
-		var before *accepted
-		if aggregate.Definition != nil {
-			if same, err := equalJSON(aggregate.Definition, offered); err != nil || same {
-				return accepted{aggregate: aggregate, spec: spec, compiled: compiled}, err
-			}
-			if before, err = acceptedBefore(name, aggregate); err != nil {
-				return accepted{}, err
-			}
-			older, err := contradicted(ctx, store, name, *before, spec)
-			if err != nil || older != nil {
-				return orZero(older), err
-			}
+		got, err := offerTo(ctx, store, aggregate, o, offered)
+		if !errors.Is(err, eventstore.ErrRefused) {
+			return got, err
 		}
-		next, err := store.AcceptDefinition(ctx, aggregate.ID, aggregate.Generation, offered)
-		if errors.Is(err, eventstore.ErrRefused) {
-			continue // another process offered one meanwhile: look again
-		}
-		if err != nil {
-			return accepted{}, fmt.Errorf("accept the definition of aggregate %s: %w", name, err)
-		}
-		return accepted{aggregate: next, spec: spec, compiled: compiled, before: before}, nil
+		// Another process has changed it meanwhile: look again.
 	}
 }
 
-func orZero(a *accepted) accepted {
-	if a == nil {
-		return accepted{}
+// offerTo is accept for an aggregate as it was read; ErrRefused when it has
+// changed since.
+func offerTo(ctx context.Context, store eventstore.Store, aggregate eventstore.Aggregate, o offer, offered []byte) (accepted, error) {
+	next := eventstore.Acceptance{Definition: offered, Source: o.source}
+	if aggregate.Definition != nil {
+		if o.source.OlderThan(aggregate.Source) {
+			return stored(o.name, aggregate)
+		}
+		if same, err := equalJSON(aggregate.Definition, offered); err != nil {
+			return accepted{}, err
+		} else if same {
+			return renew(ctx, store, aggregate, o)
+		}
+		// What may still have to give way is settled first, so that there is one
+		// definition to return to and not several.
+		aggregate, err := settleDefinition(ctx, store, aggregate)
+		if err != nil {
+			return accepted{}, err
+		}
+		before, err := stored(o.name, aggregate)
+		if err != nil {
+			return accepted{}, err
+		}
+		if before.stalled, err = contradicted(ctx, store, before, o.spec); err != nil || before.stalled != nil {
+			return before, err
+		}
+		if drops(before.spec, o.spec) {
+			if next.Before, err = json.Marshal(fallback{aggregate.Definition, aggregate.Source}); err != nil {
+				return accepted{}, err
+			}
+		}
+		return put(ctx, store, aggregate, o, next)
 	}
-	return *a
+	return put(ctx, store, aggregate, o, next)
+}
+
+func put(ctx context.Context, store eventstore.Store, aggregate eventstore.Aggregate, o offer, next eventstore.Acceptance) (accepted, error) {
+	aggregate, err := store.AcceptDefinition(ctx, aggregate.ID, aggregate.Revision, next)
+	if err != nil {
+		return accepted{}, fmt.Errorf("accept the definition of aggregate %s: %w", o.name, err)
+	}
+	return accepted{aggregate: aggregate, spec: o.spec, compiled: o.compiled}, nil
+}
+
+// renew gives what is stored the offer's source: the same definition, of a newer
+// reading. Nothing that runs by it has to change.
+func renew(ctx context.Context, store eventstore.Store, aggregate eventstore.Aggregate, o offer) (accepted, error) {
+	if o.source.UID != "" && !o.source.Same(aggregate.Source) {
+		var err error
+		if aggregate, err = store.AmendDefinition(ctx, aggregate.ID, aggregate.Revision, o.source, aggregate.Before); err != nil {
+			return accepted{}, fmt.Errorf("renew the source of aggregate %s: %w", o.name, err)
+		}
+	}
+	return accepted{aggregate: aggregate, spec: o.spec, compiled: o.compiled}, nil
 }
 
 // resharded gives the definition accepted before, when the offered one wants
@@ -99,14 +138,14 @@ func resharded(ctx context.Context, store eventstore.Store, name string, offered
 	if aggregate.Definition == nil {
 		return accepted{}, why
 	}
-	before, err := acceptedBefore(name, aggregate)
+	before, err := stored(name, aggregate)
 	if err != nil {
 		return accepted{}, err
 	}
 	why.Detail = fmt.Sprintf("aggregate %s: spec.shards is %d, but its events are kept in %d shards; write %d; the definition accepted before goes on serving",
 		name, offered.Shards, before.spec.Shards, before.spec.Shards)
 	before.stalled = why
-	return *before, nil
+	return before, nil
 }
 
 // known finds an aggregate in the store.
@@ -123,22 +162,23 @@ func known(ctx context.Context, store eventstore.Store, name string) (eventstore
 	return eventstore.Aggregate{}, fmt.Errorf("aggregate %s: %w", name, eventstore.ErrUnknownName)
 }
 
-// acceptedBefore compiles the definition that the store keeps.
-func acceptedBefore(name string, aggregate eventstore.Aggregate) (*accepted, error) {
+// stored compiles the definition that the store keeps.
+func stored(name string, aggregate eventstore.Aggregate) (accepted, error) {
 	var spec v1alpha1.AggregateSpec
 	if err := json.Unmarshal(aggregate.Definition, &spec); err != nil {
-		return nil, fmt.Errorf("read the accepted definition of aggregate %s: %w", name, err)
+		return accepted{}, fmt.Errorf("read the accepted definition of aggregate %s: %w", name, err)
 	}
 	compiled, problems := language.Compile(name, &spec)
 	if compiled == nil {
-		return nil, fmt.Errorf("the accepted definition of aggregate %s does not compile any more: %v", name, problems)
+		return accepted{}, fmt.Errorf("the accepted definition of aggregate %s does not compile any more: %v", name, problems)
 	}
-	return &accepted{aggregate: aggregate, spec: &spec, compiled: compiled}, nil
+	return accepted{aggregate: aggregate, spec: &spec, compiled: compiled}, nil
 }
 
-// contradicted returns the definition before, stalled, if stored events need
-// what the offered one drops or retypes, and nil if they do not.
-func contradicted(ctx context.Context, store eventstore.Store, name string, before accepted, offered *v1alpha1.AggregateSpec) (*accepted, error) {
+// contradicted tells why stored events keep the offered definition from taking
+// the place of the one before; nil if they do not.
+func contradicted(ctx context.Context, store eventstore.Store, before accepted, offered *v1alpha1.AggregateSpec) (*stalledError, error) {
+	name := before.aggregate.Name
 	used, err := store.EventTypes(ctx, before.aggregate.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list the event types of aggregate %s: %w", name, err)
@@ -147,11 +187,10 @@ func contradicted(ctx context.Context, store eventstore.Store, name string, befo
 	if len(found) == 0 {
 		return nil, nil
 	}
-	before.stalled = &stalledError{
+	return &stalledError{
 		Reason: v1alpha1.ReasonHistoryNeedsIt,
-		Detail: fmt.Sprintf("aggregate %s: %s: %s; the definition accepted before goes on serving", name, found[0].Path, found[0].Message),
-	}
-	return &before, nil
+		Detail: fmt.Sprintf("aggregate %s: %s; the definition accepted before goes on serving", name, found[0]),
+	}, nil
 }
 
 // equalJSON compares values, not bytes: a store may write JSON in its own way.

@@ -2,49 +2,125 @@ package server
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/leftfold/leftfold/api/language"
 	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/shard"
 )
 
+// A definition that drops something is accepted provisionally: between the look
+// at history and the change, a shard may have written what it drops, in this
+// process or another. So it is kept beside the definition before until somebody
+// has settled which of the two stays:
+//
+//  1. The floor of the aggregate is raised to the new generation. From then on
+//     no shard, whoever owns it and however late it is, gets an event that was
+//     decided by the definition before.
+//  2. History is looked at again, and what it says is final.
+//  3. Either the definition before is dropped, or it comes back into force under
+//     a generation of its own.
+//
+// Each step may be done twice and by several: the last one expects the revision
+// that the first has seen. So whoever sees a provisional definition settles it,
+// and it does not matter who accepted it or whether that one still lives.
+//
+// A shard that meets the floor stops, and is claimed again under the new
+// definition: a short pause. To spare the shards of other processes it, these get
+// some time to take the definition up by themselves (follow.go) before the floor
+// is raised. Until it is settled, entities with an event that is dropped answer
+// BehaviorFailed; nothing of theirs is lost.
+
+// takeUpTimeout bounds the wait until the shards that are served here have taken
+// up a definition; each does as soon as what it has decided is committed.
 const (
-	// confirmTimeout bounds the wait until all shards have taken up a
-	// definition; each does as soon as what it has decided is committed.
-	confirmTimeout = 10 * time.Second
-	confirmPoll    = 2 * time.Millisecond
+	takeUpTimeout = 10 * time.Second
+	takeUpPoll    = 2 * time.Millisecond
 )
 
-// confirm looks at history once more when a definition that drops something is
-// in force: between the first look and the change, a shard may have written what
-// it drops. If so the definition before comes back into force, under a
-// generation of its own, and the error says why. Until then the entities
-// concerned answer BehaviorFailed; nothing of theirs is lost.
-func (w *workload) confirm(ctx context.Context, a *aggregate, got accepted) error {
-	if !drops(got.before.spec, got.spec) {
-		return nil
+// fallback is what is kept as Before: the definition to return to.
+type fallback struct {
+	Definition []byte
+	Source     eventstore.Source
+}
+
+// settleDefinition makes a provisional definition final, or brings the one before back into
+// force. What is not provisional it gives back as it is. ErrRefused when somebody
+// else has changed the aggregate meanwhile.
+func settleDefinition(ctx context.Context, store eventstore.Store, a eventstore.Aggregate) (eventstore.Aggregate, error) {
+	if len(a.Before) == 0 {
+		return a, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
-	defer cancel()
+	fail := func(err error) (eventstore.Aggregate, error) {
+		return a, fmt.Errorf("settle the definition of aggregate %s: %w", a.Name, err)
+	}
+	var before fallback
+	var old, now v1alpha1.AggregateSpec
+	if err := errors.Join(json.Unmarshal(a.Before, &before), json.Unmarshal(a.Definition, &now)); err != nil {
+		return fail(err)
+	}
+	if err := json.Unmarshal(before.Definition, &old); err != nil {
+		return fail(err)
+	}
+	if err := store.RaiseFloor(ctx, a.ID, a.Generation); err != nil {
+		return fail(err)
+	}
+	used, err := store.EventTypes(ctx, a.ID)
+	if err != nil {
+		return fail(err)
+	}
+	if len(language.Compatible(&old, &now, used)) == 0 {
+		a, err = store.AmendDefinition(ctx, a.ID, a.Revision, a.Source, nil)
+	} else {
+		a, err = store.AcceptDefinition(ctx, a.ID, a.Revision, eventstore.Acceptance{Definition: before.Definition, Source: before.Source})
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return a, nil
+}
+
+// confirm settles a provisional definition that has just been accepted, when no
+// other process can serve shards by the one before. Else it leaves that for later
+// (follow.go). It gives what is in force afterwards.
+func (w *workload) confirm(ctx context.Context, a *aggregate, got accepted, o offer) (accepted, error) {
+	alone, err := w.alone(ctx)
+	if err != nil || !alone {
+		return got, err
+	}
 	if err := a.takenUp(ctx, got.aggregate.Generation); err != nil {
-		return fmt.Errorf("confirm the definition of aggregate %s: %w", a.name, err)
+		return got, fmt.Errorf("confirm the definition of aggregate %s: %w", a.name, err)
 	}
-	older, err := contradicted(ctx, w.store, a.name, *got.before, got.spec)
-	if err != nil || older == nil {
-		return err
+	if _, err := settleDefinition(ctx, w.store, got.aggregate); err != nil && !errors.Is(err, eventstore.ErrRefused) {
+		return got, err
 	}
-	definition, err := behaviorOf(older.spec)
+	// Offered again, it is the stored one now, or is refused with the reason.
+	if got, err = accept(ctx, w.store, o); err == nil {
+		a.redefine(got)
+	}
+	return got, err
+}
+
+// alone tells that no other process can own shards: no other lives, by the
+// store's clock.
+func (w *workload) alone(ctx context.Context) (bool, error) {
+	if !w.shared {
+		return true, nil
+	}
+	members, err := w.store.Members(ctx)
 	if err != nil {
-		return err
+		return false, fmt.Errorf("look for other processes: %w", err)
 	}
-	older.aggregate, err = w.store.AcceptDefinition(ctx, a.id, got.aggregate.Generation, definition)
-	if err != nil {
-		return fmt.Errorf("bring back the definition before of aggregate %s: %w", a.name, err)
+	for _, m := range members {
+		if m.Incarnation != w.self && m.Age < w.member.timeout {
+			return false, nil
+		}
 	}
-	a.redefine(*older)
-	return older.stalled
+	return true, nil
 }
 
 // drops reports whether the new definition drops or retypes something that the
@@ -60,7 +136,9 @@ func drops(old, offered *v1alpha1.AggregateSpec) bool {
 // takenUp waits until no shard that is served here decides by an older
 // generation.
 func (a *aggregate) takenUp(ctx context.Context, generation int64) error {
-	ticker := time.NewTicker(confirmPoll)
+	ctx, cancel := context.WithTimeout(ctx, takeUpTimeout)
+	defer cancel()
+	ticker := time.NewTicker(takeUpPoll)
 	defer ticker.Stop()
 	for {
 		behind := false

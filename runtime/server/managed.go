@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/api/identity"
+	"github.com/leftfold/leftfold/api/v1alpha1"
 	"github.com/leftfold/leftfold/runtime/api"
 	"github.com/leftfold/leftfold/runtime/control"
 	"github.com/leftfold/leftfold/runtime/definition"
@@ -157,12 +158,16 @@ func (m *Managed) start(ctx context.Context, cfg *ManagedConfig) error {
 		PodUID: cfg.PodUID, Incarnation: string(m.self), Address: address, Version: cfg.Version,
 	}, m.pod, m.log)
 	m.pod.control = m.control
+	m.definitions = newDefinitions(m.control.ReportDefinition)
 	if err := w.join(ctx, store); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	m.stores[""] = w
 	m.mu.Unlock()
+	if w.shared {
+		w.work.Go(func() { m.follow(w) })
+	}
 	m.serveAPI()
 	m.serveRPC(cfg)
 	m.pod.work.Go(m.pod.tendOrphans)
@@ -223,16 +228,33 @@ func (m *Managed) Stop() error {
 }
 
 // Apply brings definitions into force: those that are there from now on. What was
-// there and is not any more is served no longer; its events stay.
+// there and is not any more is served no longer; its events stay. What does not
+// take effect although nothing failed is reported to the operator and is no error;
+// after an error the same set is to be applied again.
 func (m *Managed) Apply(ctx context.Context, set *definition.Set) error {
-	err := m.Server.Apply(ctx, set)
+	stalled, err := m.apply(ctx, set)
+	if stalled != nil {
+		m.log.Warn("some definitions do not take effect; what was accepted before serves", "error", stalled)
+	}
 	for _, w := range m.workloads() {
 		for _, name := range w.names() {
-			if set.Aggregates[name] == nil {
+			if !set.Declares(v1alpha1.KindAggregate, name) {
 				m.pod.forget(w.aggregate(name))
 			}
 		}
 	}
 	m.pod.ready.Store(true)
 	return err
+}
+
+// ServeStored serves the definitions that the store accepted last, until Apply is
+// called: for a process that starts while nobody can tell what is declared.
+func (m *Managed) ServeStored(ctx context.Context) error {
+	for _, w := range m.workloads() {
+		if err := m.serveStored(ctx, w, w.member.runtime); err != nil {
+			return err
+		}
+	}
+	m.pod.ready.Store(true)
+	return nil
 }

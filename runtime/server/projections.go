@@ -10,10 +10,12 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/leftfold/leftfold/api/declaration"
 	"github.com/leftfold/leftfold/api/language"
 	"github.com/leftfold/leftfold/api/v1alpha1"
 	"github.com/leftfold/leftfold/runtime/api"
 	"github.com/leftfold/leftfold/runtime/definition"
+	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/projection"
 	"github.com/leftfold/leftfold/runtime/projection/table"
 	"github.com/leftfold/leftfold/runtime/telemetry"
@@ -56,44 +58,75 @@ func (p *projections) compile(name string, stored []byte) (projection.Definition
 
 func compileProjection(name string, spec *v1alpha1.ProjectionSpec, sources map[string]*language.Aggregate) (*language.Projection, error) {
 	compiled, found := language.CompileProjection(name, spec, sources)
-	for _, f := range found {
-		if !f.Warning {
-			return nil, fmt.Errorf("projection %s: %s", name, f)
-		}
+	if first, is := declaration.FirstError(declaration.FromLanguage(found)); is {
+		return nil, &stalledError{Reason: first.Reason, Detail: fmt.Sprintf("projection %s: %s", name, first)}
 	}
 	return compiled, nil
 }
 
-// apply brings the set's projections on these aggregates into force. One that
-// does not fit what its sources are now (their own change may be stalled), or
-// cannot be stored, goes on as it was; the error tells of it.
-func (p *projections) apply(ctx context.Context, set *definition.Set, sources map[string]*language.Aggregate) error {
+// declared is a projection as it is to be served.
+type declared struct {
+	name string
+	spec *v1alpha1.ProjectionSpec
+	// source is zero outside of a cluster.
+	source eventstore.Source
+	// held: the declaration has a mistake, so what was accepted before serves on.
+	held *stalledError
+}
+
+// declaredBy lists the projections of a set, sound ones and others.
+func declaredBy(set *definition.Set) []declared {
+	var out []declared
+	for _, name := range set.ProjectionNames() {
+		o := set.Projections[name].Object
+		d := declared{name: name, spec: &o.Spec}
+		if o.UID != "" {
+			d.source = eventstore.Source{UID: string(o.UID), Generation: o.Generation, Created: o.CreationTimestamp.UTC()}
+		}
+		out = append(out, d)
+	}
+	for _, h := range set.Held {
+		if h.Kind == v1alpha1.KindProjection {
+			out = append(out, declared{
+				name: h.Name, source: eventstore.Source{UID: h.UID, Generation: h.Generation},
+				held: &stalledError{Reason: h.Reason, Detail: h.Detail},
+			})
+		}
+	}
+	return out
+}
+
+// apply brings projections on these aggregates into force, those alone, and tells
+// what became of each. One that has a mistake, or does not fit what its sources
+// are now (their own change may be stalled), or cannot be stored, goes on as it
+// was accepted last.
+func (p *projections) apply(ctx context.Context, wanted []declared, sources map[string]*language.Aggregate) []outcome {
 	var (
 		definitions []projection.Definition
 		specs       = map[string]*v1alpha1.ProjectionSpec{}
-		failures    []error
+		failures    = map[string]error{}
 	)
 	p.mu.Lock()
 	p.sources = sources
 	p.mu.Unlock()
-	for _, name := range set.ProjectionNames() {
-		spec := &set.Projections[name].Object.Spec
-		if !slices.ContainsFunc(spec.Sources, func(s v1alpha1.Source) bool { return sources[s.Aggregate] != nil }) {
+	here := make([]declared, 0, len(wanted))
+	for _, d := range wanted {
+		if d.held == nil && !slices.ContainsFunc(d.spec.Sources, func(s v1alpha1.Source) bool { return sources[s.Aggregate] != nil }) {
 			continue // of another store
 		}
-		d, err := p.define(name, spec)
-		if err != nil {
-			failures = append(failures, err)
-			if d, spec, err = p.stored(ctx, name); err != nil {
-				failures = append(failures, err)
-			}
-		}
+		here = append(here, d)
+		def, spec, err := p.choose(ctx, d)
+		failures[d.name] = err
 		if spec != nil {
-			definitions, specs[name] = append(definitions, d), spec
+			definitions, specs[d.name] = append(definitions, def), spec
 		}
 	}
 	err := p.manager.Apply(ctx, definitions)
-	for _, name := range refusedBy(err) {
+	for _, refused := range refusedBy(err) {
+		name := refused.Projection
+		if failures[name] == nil {
+			failures[name] = refusal(refused)
+		}
 		// The manager goes on with the definition before, if there is one.
 		if _, before, err := p.stored(ctx, name); err == nil && before != nil {
 			specs[name] = before
@@ -104,7 +137,48 @@ func (p *projections) apply(ctx context.Context, set *definition.Set, sources ma
 	p.mu.Lock()
 	p.specs = specs
 	p.mu.Unlock()
-	return errors.Join(append(failures, err)...)
+	outcomes := make([]outcome, 0, len(here))
+	for _, d := range here {
+		o := outcome{kind: v1alpha1.KindProjection, name: d.name, seen: d.source, err: failures[d.name]}
+		if d.source.UID != "" {
+			kept, err := p.manager.StoredOf(ctx, d.name)
+			o.accepted = kept.Source
+			if o.err == nil {
+				o.err = err
+			}
+		}
+		outcomes = append(outcomes, o)
+	}
+	return outcomes
+}
+
+// choose gives the definition to serve of a declared projection: the declared
+// one, or what was accepted last together with the reason; no spec when there is
+// nothing to serve.
+func (p *projections) choose(ctx context.Context, d declared) (projection.Definition, *v1alpha1.ProjectionSpec, error) {
+	var why error = d.held
+	if d.held == nil {
+		def, err := p.define(d.name, d.spec)
+		if err == nil {
+			def.Source = d.source
+			return def, d.spec, nil
+		}
+		why = err
+	}
+	def, spec, err := p.stored(ctx, d.name)
+	var stalled *stalledError
+	if err != nil && !errors.As(err, &stalled) {
+		return def, nil, err // it may be well when it is tried again
+	}
+	return def, spec, why
+}
+
+// refusal tells a name that is taken from a database that failed.
+func refusal(err *projection.DefinitionError) error {
+	if errors.Is(err, projection.ErrTableNameTaken) {
+		return &stalledError{Reason: v1alpha1.ReasonTableNameTaken, Detail: "spec.table.name: " + err.Error()}
+	}
+	return err
 }
 
 // define compiles a declared projection against the sources.
@@ -119,35 +193,37 @@ func (p *projections) define(name string, spec *v1alpha1.ProjectionSpec) (projec
 	return table.Define(spec, compiled, p.dialect)
 }
 
-// stored gives the definition that serves; the spec is nil when there is none.
+// stored gives the definition that was accepted last; the spec is nil when there
+// is none, or it does not fit its sources either: then the rows stay as they are.
 func (p *projections) stored(ctx context.Context, name string) (projection.Definition, *v1alpha1.ProjectionSpec, error) {
-	text, err := p.manager.StoredSpec(ctx, name)
-	if err != nil || text == nil {
+	kept, err := p.manager.StoredOf(ctx, name)
+	if err != nil || kept.Spec == nil {
 		return projection.Definition{}, nil, err
 	}
 	var spec v1alpha1.ProjectionSpec
-	if err := json.Unmarshal(text, &spec); err != nil {
+	if err := json.Unmarshal(kept.Spec, &spec); err != nil {
 		return projection.Definition{}, nil, fmt.Errorf("read the stored definition of projection %s: %w", name, err)
 	}
 	d, err := p.define(name, &spec)
 	if err != nil {
 		return projection.Definition{}, nil, fmt.Errorf("the stored definition does not fit either, so the rows stay as they are: %w", err)
 	}
+	d.Source = kept.Source
 	return d, &spec, nil
 }
 
-// refusedBy lists the projections that the manager could not bring into force.
-func refusedBy(err error) []string {
-	var names []string
+// refusedBy lists what the manager could not bring into force.
+func refusedBy(err error) []*projection.DefinitionError {
+	var refused []*projection.DefinitionError
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
 			var d *projection.DefinitionError
 			if errors.As(e, &d) {
-				names = append(names, d.Projection)
+				refused = append(refused, d)
 			}
 		}
 	}
-	return names
+	return refused
 }
 
 // shape tells how a projection's rows look: those of the version that serves,

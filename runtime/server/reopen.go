@@ -84,19 +84,21 @@ func (w *workload) catchUp(ctx context.Context, a *aggregate) error {
 	if !w.shared {
 		return nil
 	}
-	stored, err := known(ctx, w.store, a.name)
+	row, err := known(ctx, w.store, a.name)
 	if err != nil {
 		return err
 	}
-	if generation, _ := a.current(); stored.Generation <= generation {
+	if row.Revision == a.revision() || row.Definition == nil {
 		return nil
 	}
-	newer, err := acceptedBefore(a.name, stored)
+	newer, err := stored(a.name, row)
 	if err != nil {
 		return err
 	}
-	w.log.Info("another process has changed the definition; it is in force here too", "aggregate", a.name, "generation", stored.Generation)
-	a.redefine(*newer)
+	if generation, _ := a.current(); row.Generation > generation {
+		w.log.Info("another process has changed the definition; it is in force here too", "aggregate", a.name, "generation", row.Generation)
+	}
+	a.redefine(newer)
 	return nil
 }
 

@@ -50,10 +50,14 @@ type Server struct {
 	// managed: there is one store, and it is open.
 	managed bool
 
-	// applying makes changes of the definitions happen in turn.
-	applying sync.Mutex
-	mu       sync.RWMutex
-	stores   map[string]*workload
+	// applying makes changes of the definitions happen in turn; applied is what
+	// was declared last.
+	applying    sync.Mutex
+	applied     *definition.Set
+	definitions *definitions
+
+	mu     sync.RWMutex
+	stores map[string]*workload
 }
 
 // Start starts everything, in the order of the package comment, and returns when
@@ -68,7 +72,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, self: eventstore.Incarnation(rand.Text()),
 		router: routing.New(routing.Config{HoldFor: cfg.HoldFor}), metrics: telemetry.New(cfg.Version),
-		failed: make(chan struct{}), calls: newUnderway(), stores: map[string]*workload{},
+		failed: make(chan struct{}), calls: newUnderway(), stores: map[string]*workload{}, definitions: newDefinitions(nil),
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop())
@@ -169,50 +173,6 @@ func (s *Server) OpsURL() string {
 
 // Failed is closed when the server cannot go on; Stop is still to be called.
 func (s *Server) Failed() <-chan struct{} { return s.failed }
-
-// Apply brings changed manifests into force. Where that cannot be (history
-// contradicts an aggregate, a projection does not fit its sources), the
-// definition before serves on; the error tells of each, and so does the log.
-func (s *Server) Apply(ctx context.Context, set *definition.Set) error {
-	stalled, err := s.apply(ctx, set)
-	if err = errors.Join(err, stalled); err != nil {
-		s.log.Error("changed manifests did not take effect as a whole; what they could not change serves as before", "error", err)
-		return err
-	}
-	s.log.Info("changed manifests are in force")
-	return nil
-}
-
-// apply serves what the set declares. Aggregates come before projections, which
-// read them. An aggregate that is not declared any more keeps being served until
-// the process ends: its events are there, and callers may still be. stalled
-// joins what does not take effect although nothing failed.
-func (s *Server) apply(ctx context.Context, set *definition.Set) (stalled, err error) {
-	s.applying.Lock()
-	defer s.applying.Unlock()
-	var found []error
-	for _, name := range set.AggregateNames() {
-		a := set.Aggregates[name]
-		w, err := s.workload(ctx, set, a)
-		if err != nil {
-			return nil, err
-		}
-		err = w.serve(ctx, name, a)
-		var why *stalledError
-		if err != nil && !errors.As(err, &why) {
-			return nil, err
-		}
-		if why != nil {
-			found = append(found, why)
-		}
-	}
-	for _, w := range s.workloads() {
-		if err := w.projections.apply(ctx, set, w.compiled()); err != nil {
-			found = append(found, err)
-		}
-	}
-	return errors.Join(found...), nil
-}
 
 // workload gives what runs on a store, and opens the store when need be.
 func (s *Server) workload(ctx context.Context, set *definition.Set, a *definition.Aggregate) (*workload, error) {

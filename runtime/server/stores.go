@@ -41,7 +41,13 @@ func (s *Server) open(ctx context.Context, name string) (*workload, error) {
 		address: s.listener.Addr().String(), every: heartbeatEvery, timeout: heartbeatTimeout,
 	}, log)
 	w.keeper = greedy{w}
-	return w, w.join(ctx, store)
+	if err := w.join(ctx, store); err != nil {
+		return nil, err
+	}
+	if w.shared {
+		w.work.Go(func() { s.follow(w) })
+	}
+	return w, nil
 }
 
 // newWorkload makes what runs on a store, with nothing running yet but the host.

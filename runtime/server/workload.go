@@ -15,7 +15,6 @@ import (
 	"github.com/leftfold/leftfold/api/v1alpha1"
 	"github.com/leftfold/leftfold/runtime/behavior"
 	"github.com/leftfold/leftfold/runtime/behavior/cel"
-	"github.com/leftfold/leftfold/runtime/definition"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/routing"
 	"github.com/leftfold/leftfold/runtime/shard"
@@ -71,34 +70,6 @@ type aggregate struct {
 	// ended is closed when nothing of a shard that was served here is left; nil
 	// where none was.
 	ended []chan struct{}
-}
-
-// serve makes an aggregate known, or gives one that is served a new definition.
-// It returns a *stalledError, with the aggregate being served under the
-// definition before, when history contradicts the new one.
-func (w *workload) serve(ctx context.Context, name string, a *definition.Aggregate) error {
-	got, err := accept(ctx, w.store, name, &a.Object.Spec, a.Compiled)
-	if err != nil {
-		return err
-	}
-	w.mu.Lock()
-	served := w.aggregates[name]
-	w.mu.Unlock()
-	if served == nil {
-		served, err = w.begin(ctx, name, got)
-		if err != nil {
-			return err
-		}
-	} else {
-		served.redefine(got)
-	}
-	switch {
-	case got.stalled != nil:
-		return got.stalled
-	case got.before != nil:
-		return w.confirm(ctx, served, got)
-	}
-	return nil
 }
 
 // begin makes an aggregate known to callers. Those of its shards that are not
@@ -199,6 +170,9 @@ func (a *aggregate) definitionOf() shard.Definition {
 func (a *aggregate) redefine(got accepted) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if got.aggregate.Revision > a.aggregate.Revision && got.aggregate.Generation == a.aggregate.Generation {
+		a.aggregate = got.aggregate // it was read again elsewhere, or settled
+	}
 	if got.aggregate.Generation <= a.aggregate.Generation {
 		return
 	}

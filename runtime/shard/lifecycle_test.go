@@ -256,7 +256,7 @@ func TestAShardHoldsUntilItsDefinitionHasCaughtUp(t *testing.T) {
 		a, err := store.EnsureAggregate(t.Context(), "account", 1)
 		wantNone(t, err)
 		for generation := range int64(2) {
-			_, err = store.AcceptDefinition(t.Context(), a.ID, generation, []byte("{}"))
+			_, err = store.AcceptDefinition(t.Context(), a.ID, generation, eventstore.Acceptance{Definition: []byte("{}")})
 			wantNone(t, err)
 		}
 		r := rigOn(t, store, "host-a", define(func(d *shard.Definition) { d.Generation = 1 }))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,10 +12,14 @@ import (
 	"github.com/leftfold/leftfold/runtime/eventstore"
 )
 
-const aggregateColumns = "id, name, definition, generation, shards"
+const aggregateColumns = "id, name, definition, generation, shards, revision, before, source_uid, source_generation, source_created"
 
 func readAggregate(row pgx.Row) (a eventstore.Aggregate, err error) {
-	err = row.Scan(&a.ID, &a.Name, &a.Definition, &a.Generation, &a.Shards)
+	var created *time.Time
+	err = row.Scan(&a.ID, &a.Name, &a.Definition, &a.Generation, &a.Shards, &a.Revision, &a.Before, &a.Source.UID, &a.Source.Generation, &created)
+	if created != nil {
+		a.Source.Created = created.UTC()
+	}
 	return a, err
 }
 
@@ -75,12 +80,42 @@ func (s *Store) Aggregates(ctx context.Context) ([]eventstore.Aggregate, error) 
 	return aggregates, nil
 }
 
+// Revisions implements eventstore.Catalog.
+func (s *Store) Revisions(ctx context.Context) ([]eventstore.Revision, error) {
+	revisions, err := collect(ctx, s, func(row pgx.Row) (r eventstore.Revision, err error) {
+		err = row.Scan(&r.ID, &r.Revision, &r.Provisional)
+		return r, err
+	}, "SELECT id, revision, coalesce(length(before), 0) > 0 FROM aggregate ORDER BY id")
+	if err != nil {
+		return nil, readError("list the revisions of aggregates", err)
+	}
+	return revisions, nil
+}
+
 // AcceptDefinition implements eventstore.Catalog.
-func (s *Store) AcceptDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, definition []byte) (a eventstore.Aggregate, err error) {
-	what := fmt.Sprintf("accept a definition of aggregate %d", id)
+func (s *Store) AcceptDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, a eventstore.Acceptance) (eventstore.Aggregate, error) {
+	return s.redefine(ctx, fmt.Sprintf("accept a definition of aggregate %d", id), id, expected,
+		"generation = generation + 1, definition = $7", a.Source, a.Before, notNil(a.Definition))
+}
+
+// AmendDefinition implements eventstore.Catalog.
+func (s *Store) AmendDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, source eventstore.Source, before []byte) (eventstore.Aggregate, error) {
+	return s.redefine(ctx, fmt.Sprintf("amend the definition of aggregate %d", id), id, expected, "generation = generation", source, before)
+}
+
+// redefine changes an aggregate's row, if it has the expected revision.
+func (s *Store) redefine(ctx context.Context, what string, id eventstore.AggregateID, expected int64, change string,
+	source eventstore.Source, before []byte, more ...any,
+) (a eventstore.Aggregate, err error) {
+	var created *time.Time
+	if !source.Created.IsZero() {
+		created = &source.Created
+	}
 	err = s.onControl(ctx, what, func(conn *pgxpool.Conn) (err error) {
-		a, err = readAggregate(conn.QueryRow(ctx, `UPDATE aggregate SET definition = $3, generation = generation + 1
-			WHERE id = $1 AND generation = $2 RETURNING `+aggregateColumns, id, expected, notNil(definition)))
+		a, err = readAggregate(conn.QueryRow(ctx, `UPDATE aggregate SET revision = revision + 1, before = $3,
+			source_uid = $4, source_generation = $5, source_created = $6, `+change+`
+			WHERE id = $1 AND revision = $2 RETURNING `+aggregateColumns,
+			append([]any{id, expected, before, source.UID, source.Generation, created}, more...)...))
 		return err
 	})
 	if !errors.Is(err, pgx.ErrNoRows) {
@@ -96,6 +131,19 @@ func (s *Store) AcceptDefinition(ctx context.Context, id eventstore.AggregateID,
 		return eventstore.Aggregate{}, fmt.Errorf("%s: %w", what, eventstore.ErrRefused)
 	}
 	return eventstore.Aggregate{}, fmt.Errorf("%s: %w", what, eventstore.ErrUnknownName)
+}
+
+// RaiseFloor implements eventstore.Catalog. It waits for appends under way: they
+// hold the rows that it writes. Rows are locked in the order of appends.
+func (s *Store) RaiseFloor(ctx context.Context, id eventstore.AggregateID, generation int64) error {
+	return s.onControl(ctx, fmt.Sprintf("raise the floor of aggregate %d", id), func(conn *pgxpool.Conn) error {
+		_, err := conn.Exec(ctx, `
+			WITH low AS MATERIALIZED (
+				SELECT aggregate, shard FROM shard WHERE aggregate = $1 AND floor < $2 ORDER BY aggregate, shard FOR NO KEY UPDATE
+			)
+			UPDATE shard s SET floor = $2 FROM low WHERE s.aggregate = low.aggregate AND s.shard = low.shard`, id, generation)
+		return err
+	})
 }
 
 // EventTypes implements eventstore.Catalog. It reads the whole log of the

@@ -23,8 +23,8 @@ const appendName = "leftfold_append"
 //     final SELECT reads all of held before anything is written, and every
 //     append locks in the same order, so that two of them never wait for each
 //     other in a circle. Whoever had to wait for a row tests it again as it is
-//     then (READ COMMITTED does that for locked rows): a claim in between makes
-//     the row not match, and the batch is refused.
+//     then (READ COMMITTED does that for locked rows): a claim in between or
+//     a floor that was raised makes the row not match, and the batch is refused.
 //   - moved: moves the heads.
 //   - recorded, answered: the rows, driven by what moved and held give back, so
 //     that a refused batch writes nothing.
@@ -34,12 +34,13 @@ const appendName = "leftfold_append"
 const appendSQL = `
 WITH batch AS MATERIALIZED (
 	SELECT * FROM unnest($1::int4[], $2::int4[], $3::int4[], $4::int8[], $5::bytea[], $6::int8[], $7::bytea[],
-		$8::int8[], $9::bytea[], $10::timestamptz[], $11::bool[])
-	AS b (ordinal, aggregate, shard, epoch, token, head, head_hash, new_head, new_hash, new_time, writes)
+		$8::int8[], $9::bytea[], $10::timestamptz[], $11::bool[], $12::int8[])
+	AS b (ordinal, aggregate, shard, epoch, token, head, head_hash, new_head, new_hash, new_time, writes, generation)
 ), held AS MATERIALIZED (
 	SELECT b.ordinal, s.aggregate, s.shard, s.epoch, s.head, b.new_head, b.new_hash, b.new_time
 	FROM batch b JOIN shard s ON s.aggregate = b.aggregate AND s.shard = b.shard
 	WHERE b.writes AND s.owner <> '' AND s.epoch = b.epoch AND s.token = b.token AND s.head = b.head AND s.head_hash = b.head_hash
+		AND s.floor <= b.generation
 	ORDER BY s.aggregate, s.shard
 	FOR NO KEY UPDATE OF s
 ), moved AS (
@@ -52,15 +53,15 @@ WITH batch AS MATERIALIZED (
 		request_hash, generation, recorded_at, hash)
 	SELECT m.aggregate, m.shard, e.seq, e.entity, e.version, m.epoch, e.type, e.type_version, e.data::jsonb,
 		e.meta::jsonb, e.command_id, e.request_hash, e.generation, e.recorded_at, e.hash
-	FROM moved m JOIN unnest($12::int4[], $13::int8[], $14::text[], $15::int8[], $16::text[], $17::int4[], $18::text[],
-		$19::text[], $20::text[], $21::bytea[], $22::int8[], $23::timestamptz[], $24::bytea[])
+	FROM moved m JOIN unnest($13::int4[], $14::int8[], $15::text[], $16::int8[], $17::text[], $18::int4[], $19::text[],
+		$20::text[], $21::text[], $22::bytea[], $23::int8[], $24::timestamptz[], $25::bytea[])
 	AS e (ordinal, seq, entity, version, type, type_version, data, meta, command_id, request_hash, generation,
 		recorded_at, hash) ON e.ordinal = m.ordinal
 ), answered AS (
 	INSERT INTO outcome (aggregate, entity, command_id, request_hash, version, answer, time)
 	SELECT h.aggregate, o.entity, o.command_id, o.request_hash, o.version, o.answer, o.time
-	FROM held h JOIN unnest($25::int4[], $26::text[], $27::text[], $28::bytea[], $29::int8[], $30::bytea[],
-		$31::timestamptz[])
+	FROM held h JOIN unnest($26::int4[], $27::text[], $28::text[], $29::bytea[], $30::int8[], $31::bytea[],
+		$32::timestamptz[])
 	AS o (ordinal, entity, command_id, request_hash, version, answer, time) ON o.ordinal = h.ordinal
 	ON CONFLICT (aggregate, entity, command_id) DO UPDATE SET request_hash = excluded.request_hash,
 		version = excluded.version, answer = excluded.answer, time = excluded.time
@@ -73,7 +74,7 @@ WHERE NOT b.writes AND s.owner <> '' AND s.epoch = b.epoch AND s.token = b.token
 // appendTypes are the element types of appendSQL's parameters, in order.
 var appendTypes = [...]uint32{
 	typeInt4, typeInt4, typeInt4, typeInt8, typeBytea, typeInt8, typeBytea,
-	typeInt8, typeBytea, typeTimestamptz, typeBool,
+	typeInt8, typeBytea, typeTimestamptz, typeBool, typeInt8,
 
 	typeInt4, typeInt8, typeText, typeInt8, typeText, typeInt4, typeText,
 	typeText, typeText, typeBytea, typeInt8, typeTimestamptz, typeBytea,
@@ -113,7 +114,7 @@ func (a *appendStatement) add(ordinal int32, b *eventstore.Batch) error {
 		last := &b.Events[n-1]
 		newHead, newHash, newTime = last.Seq, last.Hash, last.RecordedAt
 	}
-	c := a.columns[0:11]
+	c := a.columns[0:12]
 	c[0].int4(ordinal)
 	c[1].int4(int32(b.Lease.Shard.Aggregate))
 	c[2].int4(b.Lease.Shard.Number)
@@ -125,6 +126,7 @@ func (a *appendStatement) add(ordinal int32, b *eventstore.Batch) error {
 	c[8].blob(newHash[:])
 	c[9].timestamp(newTime)
 	c[10].bool(len(b.Events) > 0 || len(b.Outcomes) > 0)
+	c[11].int8(b.Generation())
 	for i := range b.Events {
 		if err := a.addEvent(ordinal, &b.Events[i]); err != nil {
 			return err
@@ -142,7 +144,7 @@ func (a *appendStatement) addEvent(ordinal int32, e *eventstore.Event) error {
 		return err
 	}
 	a.scratch = meta
-	c := a.columns[11:24]
+	c := a.columns[12:25]
 	c[0].int4(ordinal)
 	c[1].int8(e.Seq)
 	c[2].text(e.Entity)
@@ -160,7 +162,7 @@ func (a *appendStatement) addEvent(ordinal int32, e *eventstore.Event) error {
 }
 
 func (a *appendStatement) addOutcome(ordinal int32, o *eventstore.Outcome) {
-	c := a.columns[24:31]
+	c := a.columns[25:32]
 	c[0].int4(ordinal)
 	c[1].text(o.Entity)
 	c[2].text(o.CommandID)

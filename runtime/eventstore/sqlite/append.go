@@ -144,7 +144,7 @@ func (s *Store) fence(tx *sql.Tx, b *eventstore.Batch) (bool, error) {
 		return n > 0, err
 	}
 	last := &b.Events[len(b.Events)-1]
-	return changed(on(tx, s.statements.moveHead).exec(append([]any{last.Seq, last.Hash[:], last.RecordedAt.UnixMicro()}, match...)...))
+	return changed(on(tx, s.statements.moveHead).exec(append(append([]any{last.Seq, last.Hash[:], last.RecordedAt.UnixMicro()}, match...), b.Generation())...))
 }
 
 // insert writes the events with as few statements as their sizes allow.

@@ -43,7 +43,7 @@ func (s *statements) prepare(ctx context.Context, writer, reader *sql.DB) error 
 	prepare(writer, &s.claim, `UPDATE shard SET epoch = epoch + 1, token = ?, owner = ?, address = ?
 		WHERE aggregate = ? AND shard = ? AND epoch = ? AND closed = 0 RETURNING `+shardColumns)
 	prepare(writer, &s.release, "UPDATE shard SET owner = '', address = '', token = zeroblob(16) WHERE "+holds)
-	prepare(writer, &s.moveHead, "UPDATE shard SET head = ?, head_hash = ?, head_time = ? WHERE "+holds+" AND head = ? AND head_hash = ?")
+	prepare(writer, &s.moveHead, "UPDATE shard SET head = ?, head_hash = ?, head_time = ? WHERE "+holds+" AND head = ? AND head_hash = ? AND floor <= ?")
 	prepare(writer, &s.proveHead, "SELECT count(*) FROM shard WHERE "+holds+" AND head = ? AND head_hash = ?")
 	prepare(writer, &s.putOutcome, `INSERT INTO outcome (aggregate, entity, command_id, request_hash, version, answer, time) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (aggregate, entity, command_id) DO UPDATE

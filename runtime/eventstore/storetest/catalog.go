@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -18,7 +19,7 @@ var catalogTests = []test{
 		}
 		a, _ := aggregate(t, s, "account", 3)
 		b, _ := aggregate(t, s, "Account", 3)
-		if a.ID < 1 || b.ID < 1 || a.ID == b.ID || a.Name != "account" || a.Shards != 3 || a.Generation != 0 || len(a.Definition) != 0 {
+		if a.ID < 1 || b.ID < 1 || a.ID == b.ID || a.Name != "account" || a.Shards != 3 || a.Generation != 0 || a.Revision != 0 || a.Source != (eventstore.Source{}) || len(a.Before) != 0 || len(a.Definition) != 0 {
 			t.Errorf("got %+v and %+v", a, b)
 		}
 		again, _ := aggregate(t, s, "account", 3)
@@ -78,15 +79,15 @@ var catalogTests = []test{
 		aggregate(t, s, "other", 1)
 		for generation, definition := range []string{"one", "two\x00\xff", ""} {
 			for _, expected := range []int64{int64(generation) - 1, int64(generation) + 1} {
-				if _, err := s.AcceptDefinition(t.Context(), a.ID, expected, []byte("no")); !errors.Is(err, eventstore.ErrRefused) {
+				if _, err := s.AcceptDefinition(t.Context(), a.ID, expected, offer("no")); !errors.Is(err, eventstore.ErrRefused) {
 					t.Errorf("generation %d, expecting %d: %v, want ErrRefused", generation, expected, err)
 				}
 			}
-			got, err := s.AcceptDefinition(t.Context(), a.ID, int64(generation), []byte(definition))
+			got, err := s.AcceptDefinition(t.Context(), a.ID, int64(generation), offer(definition))
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := eventstore.Aggregate{ID: a.ID, Name: "account", Shards: 2, Generation: int64(generation) + 1, Definition: []byte(definition)}
+			want := eventstore.Aggregate{ID: a.ID, Name: "account", Shards: 2, Generation: int64(generation) + 1, Revision: int64(generation) + 1, Definition: []byte(definition)}
 			if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 				t.Error(d)
 			}
@@ -105,7 +106,7 @@ var catalogTests = []test{
 				t.Errorf("the other aggregate has generation %d", all[1].Generation)
 			}
 		}
-		if _, err := s.AcceptDefinition(t.Context(), a.ID+100, 0, nil); !errors.Is(err, eventstore.ErrUnknownName) {
+		if _, err := s.AcceptDefinition(t.Context(), a.ID+100, 0, offer("")); !errors.Is(err, eventstore.ErrUnknownName) {
 			t.Errorf("an unknown aggregate: %v, want ErrUnknownName", err)
 		}
 	}},
@@ -115,7 +116,7 @@ var catalogTests = []test{
 		errs := make([]error, offers)
 		var all sync.WaitGroup
 		for i := range offers {
-			all.Go(func() { _, errs[i] = s.AcceptDefinition(t.Context(), a.ID, 0, []byte{byte(i)}) })
+			all.Go(func() { _, errs[i] = s.AcceptDefinition(t.Context(), a.ID, 0, offer(string([]byte{byte(i)}))) })
 		}
 		all.Wait()
 		now, _ := aggregate(t, s, "account", 1)
@@ -124,6 +125,71 @@ var catalogTests = []test{
 				t.Errorf("offer %d: %v; the definition is %v of generation %d", i, err, now.Definition, now.Generation)
 			}
 		}
+	}},
+	{"a definition keeps its source and what it may give way to, until it is amended", func(t *testing.T, s eventstore.Store) {
+		a, _ := aggregate(t, s, "account", 1)
+		accepted, err := s.AcceptDefinition(t.Context(), a.ID, 0, eventstore.Acceptance{Definition: []byte("d"), Source: sourced(3), Before: []byte("b\x00")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := eventstore.Aggregate{
+			ID: a.ID, Name: "account", Shards: 1, Generation: 1, Revision: 1, Definition: []byte("d"), Source: sourced(3), Before: []byte("b\x00"),
+		}
+		wantAggregate(t, s, want, accepted)
+		for _, c := range []struct {
+			source eventstore.Source
+			before []byte
+		}{{sourced(4), []byte("c")}, {sourced(5), nil}, {eventstore.Source{}, []byte("e")}} {
+			for _, expected := range []int64{want.Revision - 1, want.Revision + 1} {
+				if _, err := s.AmendDefinition(t.Context(), a.ID, expected, sourced(9), nil); !errors.Is(err, eventstore.ErrRefused) {
+					t.Errorf("revision %d, expecting %d: %v, want ErrRefused", want.Revision, expected, err)
+				}
+			}
+			amended, err := s.AmendDefinition(t.Context(), a.ID, want.Revision, c.source, c.before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.Revision, want.Source, want.Before = want.Revision+1, c.source, c.before
+			wantAggregate(t, s, want, amended)
+		}
+		if _, err := s.AcceptDefinition(t.Context(), a.ID, want.Generation, offer("no")); !errors.Is(err, eventstore.ErrRefused) {
+			t.Errorf("an offer that has not seen the amendments: %v, want ErrRefused", err)
+		}
+		if _, err := s.AmendDefinition(t.Context(), a.ID+100, 0, sourced(1), nil); !errors.Is(err, eventstore.ErrUnknownName) {
+			t.Errorf("an unknown aggregate: %v, want ErrUnknownName", err)
+		}
+	}},
+	{"under a floor no event of an older generation is appended, whoever owns the shard", func(t *testing.T, s eventstore.Store) {
+		a, ids := aggregate(t, s, "account", 2)
+		_, others := aggregate(t, s, "other", 1)
+		of := func(generation int64) eventstore.Event {
+			e := deposit("a")
+			e.Generation = generation
+			return e
+		}
+		o, other := claim(t, s, ids[0]), claim(t, s, others[0])
+		o.append(t, of(1))
+		if err := s.RaiseFloor(t.Context(), a.ID, 3); err != nil {
+			t.Fatal(err)
+		}
+		wantStatus(t, send(t, s, o.batch(of(2))), eventstore.Refused)
+		wantStatus(t, send(t, s, o.batch(of(3), of(2))), eventstore.Refused)
+		wantStatus(t, send(t, s, o.batch()), eventstore.Appended)
+		o.append(t, of(3), of(4))
+		if err := s.RaiseFloor(t.Context(), a.ID, 2); err != nil {
+			t.Fatal(err)
+		}
+		wantStatus(t, send(t, s, o.batch(of(2))), eventstore.Refused)
+		o.lease = claim(t, s, ids[0]).lease
+		wantStatus(t, send(t, s, o.batch(of(2))), eventstore.Refused)
+		o.append(t, of(3))
+		later := claim(t, s, ids[1])
+		wantStatus(t, send(t, s, later.batch(of(2))), eventstore.Refused)
+		other.append(t, of(1))
+		if err := s.RaiseFloor(t.Context(), a.ID+100, 1); err != nil {
+			t.Errorf("an unknown aggregate: %v", err)
+		}
+		CheckInvariants(t, s)
 	}},
 	{"the event types of an aggregate are those of its stored events, sorted", func(t *testing.T, s eventstore.Store) {
 		a, ids := aggregate(t, s, "account", 3)
@@ -155,4 +221,33 @@ var catalogTests = []test{
 			t.Errorf("an unknown aggregate: %v, %v", types, err)
 		}
 	}},
+}
+
+// offer is a definition that comes from nowhere.
+func offer(definition string) eventstore.Acceptance {
+	return eventstore.Acceptance{Definition: []byte(definition)}
+}
+
+// sourced is a generation of one object.
+func sourced(generation int64) eventstore.Source {
+	return eventstore.Source{UID: "3b1c", Generation: generation, Created: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)}
+}
+
+// wantAggregate compares what a call gave, and what the store keeps, with what
+// they should be.
+func wantAggregate(t *testing.T, s eventstore.Store, want, got eventstore.Aggregate) {
+	t.Helper()
+	kept, _ := aggregate(t, s, want.Name, int(want.Shards))
+	for _, a := range []eventstore.Aggregate{got, kept} {
+		if d := cmp.Diff(want, a, cmpopts.EquateEmpty()); d != "" {
+			t.Error(d)
+		}
+	}
+	revisions, err := s.Revisions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]eventstore.Revision{{ID: want.ID, Revision: want.Revision, Provisional: len(want.Before) > 0}}, revisions); d != "" {
+		t.Error(d)
+	}
 }

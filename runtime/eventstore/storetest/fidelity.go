@@ -68,7 +68,7 @@ func columns(t *testing.T, s eventstore.Store) {
 	third := second
 	third.Meta.Time = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 	third.RecordedAt = third.Meta.Time
-	third.TypeVersion, third.Generation = -1, -1
+	third.TypeVersion, third.Generation = -1, 0
 	b := o.append(t, first, second, third)
 	got, err := s.ReadShard(t.Context(), o.lease.Shard, 0, 10)
 	if err != nil {

@@ -169,7 +169,10 @@ func everyCall(ctx context.Context, s eventstore.Store, l eventstore.Lease) map[
 	errs["DeleteOutcomes"] = s.DeleteOutcomes(ctx, a, []eventstore.Outcome{outcome("a", "c", 1, 1)})
 	_, errs["EnsureAggregate"] = s.EnsureAggregate(ctx, "another", 1)
 	_, errs["Aggregates"] = s.Aggregates(ctx)
-	_, errs["AcceptDefinition"] = s.AcceptDefinition(ctx, a, 0, nil)
+	_, errs["Revisions"] = s.Revisions(ctx)
+	_, errs["AcceptDefinition"] = s.AcceptDefinition(ctx, a, 0, eventstore.Acceptance{})
+	_, errs["AmendDefinition"] = s.AmendDefinition(ctx, a, 0, eventstore.Source{}, nil)
+	errs["RaiseFloor"] = s.RaiseFloor(ctx, a, 1)
 	_, errs["EventTypes"] = s.EventTypes(ctx, a)
 	errs["Heartbeat"] = s.Heartbeat(ctx, eventstore.Member{Incarnation: "one"})
 	errs["Leave"] = s.Leave(ctx, "one")
@@ -219,7 +222,13 @@ func (s *suite) everythingStays(t *testing.T, store eventstore.Store) {
 	wantStatus(t, send(t, store, b), eventstore.Appended)
 	o.done(b)
 	save(t, store, snapshot(a, "a", 5))
-	if _, err := store.AcceptDefinition(t.Context(), a, 0, []byte("definition")); err != nil {
+	defined, err := store.AcceptDefinition(t.Context(), a, 0, eventstore.Acceptance{
+		Definition: []byte("definition"), Source: sourced(3), Before: []byte("before"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.RaiseFloor(t.Context(), a, 2); err != nil {
 		t.Fatal(err)
 	}
 	beat(t, store, eventstore.Member{Incarnation: "one"})
@@ -233,12 +242,16 @@ func (s *suite) everythingStays(t *testing.T, store eventstore.Store) {
 	wantOutcomes(t, store, a, "a", b.Outcomes...)
 	wantSnapshot(t, store, snapshot(a, "a", 5))
 	wantMembers(t, store, eventstore.Member{Incarnation: "one"})
+	wantAggregate(t, store, defined, defined)
+	wantStatus(t, send(t, store, o.batch(deposit("a"))), eventstore.Refused)
 	if again, _ := aggregate(t, store, "account", 1); again.ID != a || again.Generation != 1 || string(again.Definition) != "definition" {
 		t.Errorf("got %+v", again)
 	}
 	CheckInvariants(t, store)
 	o.store = store
-	o.append(t, deposit("a")) // a lease does not end with the connection
+	next := deposit("a")
+	next.Generation = 2
+	o.append(t, next) // a lease does not end with the connection
 	if n := claim(t, store, o.lease.Shard); n.lease.Epoch != o.lease.Epoch+1 {
 		t.Errorf("the next epoch is %d", n.lease.Epoch)
 	}

@@ -33,6 +33,8 @@ var broken = map[string]func(eventstore.Store) eventstore.Store{
 	"Keeper/lowers snapshots":               func(s eventstore.Store) eventstore.Store { return lowering{s} },
 	"Keeper/deletes outcomes that live":     func(s eventstore.Store) eventstore.Store { return deleting{s} },
 	"Catalog/accepts any definition":        func(s eventstore.Store) eventstore.Store { return accepting{s} },
+	"Catalog/amends what it has not seen":   func(s eventstore.Store) eventstore.Store { return amending{s} },
+	"Catalog/raises no floor":               func(s eventstore.Store) eventstore.Store { return bottomless{s} },
 	"Catalog/forgets the number of shards":  func(s eventstore.Store) eventstore.Store { return forgetting{s} },
 	"Membership/believes the sender's age":  func(s eventstore.Store) eventstore.Store { return believing{s} },
 	"Context/lies about what was attempted": func(s eventstore.Store) eventstore.Store { return lying{s} },
@@ -222,13 +224,27 @@ func (s deleting) DeleteOutcomes(ctx context.Context, a eventstore.AggregateID, 
 
 type accepting struct{ eventstore.Store }
 
-func (s accepting) AcceptDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, definition []byte) (eventstore.Aggregate, error) {
-	a, err := s.Store.AcceptDefinition(ctx, id, expected, definition)
+func (s accepting) AcceptDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, accept eventstore.Acceptance) (eventstore.Aggregate, error) {
+	a, err := s.Store.AcceptDefinition(ctx, id, expected, accept)
 	for try := int64(0); errors.Is(err, eventstore.ErrRefused) && try < 20; try++ {
-		a, err = s.Store.AcceptDefinition(ctx, id, try, definition)
+		a, err = s.Store.AcceptDefinition(ctx, id, try, accept)
 	}
 	return a, err
 }
+
+type amending struct{ eventstore.Store }
+
+func (s amending) AmendDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, source eventstore.Source, before []byte) (eventstore.Aggregate, error) {
+	a, err := s.Store.AmendDefinition(ctx, id, expected, source, before)
+	for try := int64(0); errors.Is(err, eventstore.ErrRefused) && try < 20; try++ {
+		a, err = s.Store.AmendDefinition(ctx, id, try, source, before)
+	}
+	return a, err
+}
+
+type bottomless struct{ eventstore.Store }
+
+func (bottomless) RaiseFloor(context.Context, eventstore.AggregateID, int64) error { return nil }
 
 type forgetting struct{ eventstore.Store }
 

@@ -69,7 +69,10 @@ const (
 	DeleteOutcomes   Method = "DeleteOutcomes"
 	EnsureAggregate  Method = "EnsureAggregate"
 	Aggregates       Method = "Aggregates"
+	Revisions        Method = "Revisions"
 	AcceptDefinition Method = "AcceptDefinition"
+	AmendDefinition  Method = "AmendDefinition"
+	RaiseFloor       Method = "RaiseFloor"
 	EventTypes       Method = "EventTypes"
 	Heartbeat        Method = "Heartbeat"
 	Leave            Method = "Leave"
@@ -80,7 +83,7 @@ const (
 // read, and fail with ErrNotAttempted whatever the Kind.
 var writes = map[Method]bool{
 	Claim: true, Release: true, Append: true, SaveSnapshots: true, DeleteOutcomes: true,
-	EnsureAggregate: true, AcceptDefinition: true, Heartbeat: true, Leave: true,
+	EnsureAggregate: true, AcceptDefinition: true, AmendDefinition: true, RaiseFloor: true, Heartbeat: true, Leave: true,
 }
 
 // Call is one call, as a Fault's When sees it.

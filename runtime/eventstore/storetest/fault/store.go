@@ -192,11 +192,28 @@ func (s *Store) Aggregates(ctx context.Context) ([]eventstore.Aggregate, error) 
 	return call(ctx, s, Call{Method: Aggregates}, s.inner.Aggregates)
 }
 
+// Revisions implements eventstore.Catalog.
+func (s *Store) Revisions(ctx context.Context) ([]eventstore.Revision, error) {
+	return call(ctx, s, Call{Method: Revisions}, s.inner.Revisions)
+}
+
 // AcceptDefinition implements eventstore.Catalog.
-func (s *Store) AcceptDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, definition []byte) (eventstore.Aggregate, error) {
+func (s *Store) AcceptDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, accept eventstore.Acceptance) (eventstore.Aggregate, error) {
 	return call(ctx, s, Call{Method: AcceptDefinition}, func(ctx context.Context) (eventstore.Aggregate, error) {
-		return s.inner.AcceptDefinition(ctx, id, expected, definition)
+		return s.inner.AcceptDefinition(ctx, id, expected, accept)
 	})
+}
+
+// AmendDefinition implements eventstore.Catalog.
+func (s *Store) AmendDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, source eventstore.Source, before []byte) (eventstore.Aggregate, error) {
+	return call(ctx, s, Call{Method: AmendDefinition}, func(ctx context.Context) (eventstore.Aggregate, error) {
+		return s.inner.AmendDefinition(ctx, id, expected, source, before)
+	})
+}
+
+// RaiseFloor implements eventstore.Catalog.
+func (s *Store) RaiseFloor(ctx context.Context, id eventstore.AggregateID, generation int64) error {
+	return only(ctx, s, Call{Method: RaiseFloor}, func(ctx context.Context) error { return s.inner.RaiseFloor(ctx, id, generation) })
 }
 
 // EventTypes implements eventstore.Catalog.

@@ -45,7 +45,7 @@ func (s *Store) EnsureAggregate(ctx context.Context, name string, shards int) (e
 }
 
 func copied(a eventstore.Aggregate) eventstore.Aggregate {
-	a.Definition = slices.Clone(a.Definition)
+	a.Definition, a.Before = slices.Clone(a.Definition), slices.Clone(a.Before)
 	return a
 }
 
@@ -63,8 +63,48 @@ func (s *Store) Aggregates(ctx context.Context) ([]eventstore.Aggregate, error) 
 	return all, nil
 }
 
+// Revisions implements eventstore.Catalog.
+func (s *Store) Revisions(ctx context.Context) ([]eventstore.Revision, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.data.Unlock()
+	var all []eventstore.Revision
+	for _, a := range s.data.aggregates {
+		all = append(all, eventstore.Revision{ID: a.ID, Revision: a.Revision, Provisional: len(a.Before) > 0})
+	}
+	return all, nil
+}
+
 // AcceptDefinition implements eventstore.Catalog.
-func (s *Store) AcceptDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, definition []byte) (eventstore.Aggregate, error) {
+func (s *Store) AcceptDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, accept eventstore.Acceptance) (eventstore.Aggregate, error) {
+	return s.redefine(ctx, id, expected, func(a *eventstore.Aggregate) {
+		a.Generation, a.Definition = a.Generation+1, slices.Clone(accept.Definition)
+		a.Source, a.Before = accept.Source, slices.Clone(accept.Before)
+	})
+}
+
+// AmendDefinition implements eventstore.Catalog.
+func (s *Store) AmendDefinition(ctx context.Context, id eventstore.AggregateID, expected int64, source eventstore.Source, before []byte) (eventstore.Aggregate, error) {
+	return s.redefine(ctx, id, expected, func(a *eventstore.Aggregate) { a.Source, a.Before = source, slices.Clone(before) })
+}
+
+// RaiseFloor implements eventstore.Catalog.
+func (s *Store) RaiseFloor(ctx context.Context, id eventstore.AggregateID, generation int64) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.data.Unlock()
+	for shard, row := range s.data.shards {
+		if shard.Aggregate == id {
+			row.floor = max(row.floor, generation)
+		}
+	}
+	return nil
+}
+
+// redefine changes an aggregate, if it has the expected revision.
+func (s *Store) redefine(ctx context.Context, id eventstore.AggregateID, expected int64, change func(*eventstore.Aggregate)) (eventstore.Aggregate, error) {
 	if err := s.begin(ctx); err != nil {
 		return eventstore.Aggregate{}, err
 	}
@@ -73,10 +113,11 @@ func (s *Store) AcceptDefinition(ctx context.Context, id eventstore.AggregateID,
 	if err != nil {
 		return eventstore.Aggregate{}, err
 	}
-	if a.Generation != expected {
-		return eventstore.Aggregate{}, fmt.Errorf("aggregate %q: %w: generation %d, expected %d", a.Name, eventstore.ErrRefused, a.Generation, expected)
+	if a.Revision != expected {
+		return eventstore.Aggregate{}, fmt.Errorf("aggregate %q: %w: revision %d, expected %d", a.Name, eventstore.ErrRefused, a.Revision, expected)
 	}
-	a.Generation, a.Definition = expected+1, slices.Clone(definition)
+	a.Revision++
+	change(a)
 	return copied(*a), nil
 }
 

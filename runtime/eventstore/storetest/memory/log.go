@@ -85,7 +85,7 @@ func (s *Store) Append(ctx context.Context, batches []eventstore.Batch) []events
 
 func (d *database) append(b eventstore.Batch) eventstore.AppendResult {
 	row := d.shards[b.Lease.Shard]
-	if !d.holds(b.Lease) || row.Head != b.Head || row.HeadHash != b.HeadHash {
+	if !d.holds(b.Lease) || row.Head != b.Head || row.HeadHash != b.HeadHash || row.floor > b.Generation() {
 		return eventstore.AppendResult{Status: eventstore.Refused}
 	}
 	if err := storable(b); err != nil {

@@ -91,7 +91,8 @@ type database struct {
 
 type shard struct {
 	eventstore.ShardState
-	log []eventstore.Event
+	floor int64
+	log   []eventstore.Event
 }
 
 type entity struct {
