@@ -39,6 +39,17 @@ demo-cluster: build ## The bank on a local Kubernetes cluster: kill a pod, cut o
 deploy: ## Build the images, load them into the local cluster, install or upgrade the chart
 	hack/deploy.sh
 
+##@ Local cluster
+
+.PHONY: cluster-up
+cluster-up: ## Start a local Kubernetes cluster (NODES=3), or use that of KUBECONFIG; prints the kubeconfig
+	hack/test-dependencies.sh
+	go run ./hack/cluster up $(if $(NODES),-nodes $(NODES))
+
+.PHONY: cluster-down
+cluster-down: ## End the local cluster and remove all of it
+	go run ./hack/cluster down
+
 ##@ Build
 
 .PHONY: build
