@@ -84,6 +84,7 @@ test: ## Run every test, installing and building first what they need (PACKAGES=
 test-dependencies: ## Only install and build what the tests need
 	hack/test-dependencies.sh
 	hack/kube-binaries.sh
+	hack/chart-helm.sh --path
 
 .PHONY: verify
 verify: ## Check that generated files are current, formatting, go.mod, go vet, linters, tree rules

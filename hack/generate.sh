@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Writes the generated files: deep copies in api/, messages and services of
-# api/rpc, CustomResourceDefinitions in config/crd/bases. `make generate` runs it; hack/verify-generated.sh checks that
-# the tree holds what it would write.
+# api/rpc, CustomResourceDefinitions in config/crd/bases, and the parts of charts/
+# that follow from elsewhere. `make generate` runs it; hack/verify-generated.sh
+# checks that the tree holds what it would write.
 #
 #   hack/generate.sh [ROOT]     ROOT is the tree to write to, default this one
 set -euo pipefail
@@ -28,3 +29,10 @@ done
 mv "$fresh"/bases/*.yaml "$root/config/crd/bases/"
 rm -rf "${root:?}/$messages"/*.pb.go "${root:?}/$messages/leftfoldv1connect"
 mv "$fresh/rpc/leftfold/v1"/* "$root/$messages/"
+
+# What the charts have from elsewhere: definitions, rules, schema and table of values.
+if [[ $root != "$repository" ]]; then
+	mkdir -p "$root/config/rbac"
+	cp "$repository/config/rbac/role.yaml" "$root/config/rbac/"
+fi
+go run ./hack/chart "$root"

@@ -13,6 +13,13 @@ stale=
 diff -u "$repository/api/v1alpha1/zz_generated.deepcopy.go" "$fresh/api/v1alpha1/zz_generated.deepcopy.go" || stale=1
 diff -ru -x '*.proto' "$repository/api/rpc/leftfold/v1" "$fresh/api/rpc/leftfold/v1" || stale=1
 diff -ru "$repository/config/crd/bases" "$fresh/config/crd/bases" || stale=1
+while IFS= read -r file; do
+	diff -u "$repository/$file" "$fresh/$file" || stale=1
+done < <(cd "$fresh" && find charts -type f | sort)
+for crds in charts/leftfold/templates/crds charts/leftfold-crds/templates/crds; do
+	# A kind that is gone would be left behind here.
+	diff -rq "$repository/$crds" "$fresh/$crds" || stale=1
+done
 if [[ -n $stale ]]; then
 	echo "verify-generated: generated files are not current (see above): run make generate" >&2
 	exit 1
