@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -54,40 +56,77 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, schema string) (Migration,
 }
 
 func migrate(ctx context.Context, pool *pgxpool.Pool, schema string, files fs.FS) (Migration, error) {
-	db := stdlib.OpenDBFromPool(pool)
-	defer db.Close()
-	// Locked here and not by goose: it looks for its table, and makes it, before
-	// it takes its lock.
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true))
+	known, err := newest(files)
 	if err != nil {
-		return Migration{}, fmt.Errorf("migrations: %w", err)
+		return Migration{}, err
 	}
-	known := newest(provider)
 	current, err := readable(ctx, pool, schema, known)
 	if err != nil || current >= known {
 		return Migration{From: current, To: current}, err
 	}
+	done := Migration{To: known}
 	if err := underMigrationLock(ctx, pool, schema, func(conn *pgxpool.Conn) error {
 		if err := createSchema(ctx, conn, schema); err != nil {
 			return err
 		}
 		// A newer release may have been here while this one waited.
-		if current, err = readable(ctx, conn, schema, known); err != nil || current >= known {
-			known = current
+		if done.From, err = readable(ctx, conn, schema, known); err != nil || done.From >= known {
+			done.To = done.From
 			return err
 		}
-		_, err := provider.Up(ctx)
-		return err
+		return up(ctx, pool, files)
 	}); err != nil {
 		return Migration{}, fmt.Errorf("bring schema %q up to date: %w", schema, err)
 	}
-	return Migration{From: current, To: known}, nil
+	return done, nil
 }
 
-// newest is the version that this release knows.
-func newest(p *goose.Provider) int64 {
-	sources := p.ListSources()
-	return sources[len(sources)-1].Version
+// up runs the migrations that the schema lacks. The lock is not goose's: it looks
+// for its table, and makes it, before it takes its lock.
+func up(ctx context.Context, pool *pgxpool.Pool, files fs.FS) error {
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && slices.Contains([]string{duplicateTable, duplicateObject}, refused.Code) {
+		return unsuitable("the schema holds something that is not Leftfold's (%s); give Leftfold a schema of its own", refused.Message)
+	}
+	return err
+}
+
+// newest is the version that the last of the migrations leads to.
+func newest(files fs.FS) (int64, error) {
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return 0, err
+	}
+	var last int64
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return 0, fmt.Errorf("migration %s: %w", name, err)
+		}
+		last = max(last, version)
+	}
+	return last, nil
+}
+
+// isCurrent tells whether Migrate has nothing to do.
+func isCurrent(ctx context.Context, pool *pgxpool.Pool, schema string) (bool, error) {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return false, err
+	}
+	known, err := newest(files)
+	if err != nil {
+		return false, err
+	}
+	current, err := readable(ctx, pool, schema, known)
+	return err == nil && current >= known, err
 }
 
 // querier is a pool or one connection of it.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	server "github.com/leftfold/leftfold/api/postgres"
 )
 
 // Options says which database to use and how much of it. Only URL is required.
@@ -82,12 +84,12 @@ const maxIdentifier = 63
 // withDefaults fills what was left out and refuses what cannot be.
 func (o Options) withDefaults() (Options, error) {
 	orDefault(&o.Schema, defaultSchema)
-	orDefault(&o.AppendConnections, 4)
-	orDefault(&o.AbandonedConnections, 2)
+	orDefault(&o.AppendConnections, server.AppendConnections)
+	orDefault(&o.AbandonedConnections, server.AbandonedConnections)
 	orDefault(&o.AbandonedTimeout, 30*time.Second)
-	orDefault(&o.ControlConnections, 3)
-	orDefault(&o.QueryConnections, 5)
-	orDefault(&o.ProjectionConnections, 4)
+	orDefault(&o.ControlConnections, server.ControlConnections)
+	orDefault(&o.QueryConnections, server.QueryConnections)
+	orDefault(&o.ProjectionConnections, server.ProjectionConnections)
 	orDefault(&o.ConnectTimeout, 5*time.Second)
 	orDefault(&o.DeadPeerTimeout, 10*time.Second)
 	orDefault(&o.ClaimTimeout, 5*time.Second)

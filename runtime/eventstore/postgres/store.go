@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	server "github.com/leftfold/leftfold/api/postgres"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 )
 
@@ -136,14 +137,7 @@ func (s *Store) Connections() int {
 // ServerConnections is how many connections the server allows to all ordinary
 // roles together.
 func (s *Store) ServerConnections(ctx context.Context) (int, error) {
-	var n int
-	err := s.control.QueryRow(ctx, `SELECT current_setting('max_connections')::int
-		- current_setting('superuser_reserved_connections')::int
-		- coalesce(current_setting('reserved_connections', true), '0')::int`).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("read max_connections: %w", err)
-	}
-	return n, nil
+	return server.ServerConnections(ctx, s.control)
 }
 
 // Close waits for calls in flight and closes every connection. Statements that
