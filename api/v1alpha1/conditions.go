@@ -23,6 +23,9 @@ const (
 	ReasonProgressing = "Progressing"
 	// ReasonDeleting: the object is being deleted and cleaned up after.
 	ReasonDeleting = "Deleting"
+	// ReasonNameTaken: an object of the name that the operator needs is there
+	// already, and the operator did not make it. Stalled.
+	ReasonNameTaken = "NameTaken"
 	// ReasonStoreNotFound: the EventStore that the object needs is not there.
 	ReasonStoreNotFound = "StoreNotFound"
 	// ReasonStoreNotReady: the EventStore is there but not Ready.
