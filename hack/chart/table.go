@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -19,7 +18,7 @@ func insertTable(readme []byte, settings []value) ([]byte, error) {
 	before, rest, found := bytes.Cut(readme, []byte(tableBegin))
 	_, after, ended := bytes.Cut(rest, []byte(tableEnd))
 	if !found || !ended {
-		return nil, errors.New("the lines between which the values stand are missing: " + tableBegin + tableEnd)
+		return nil, fmt.Errorf("the lines %q and %q, between which the values stand, are missing", tableBegin, tableEnd)
 	}
 	table, err := tableOf(settings)
 	if err != nil {
