@@ -26,6 +26,10 @@ const (
 	// ReasonNameTaken: an object of the name that the operator needs is there
 	// already, and the operator did not make it. Stalled.
 	ReasonNameTaken = "NameTaken"
+	// ReasonRefused: the API server refuses an object that the spec leads to, such
+	// as pods with an affinity that says nothing. The message names the field.
+	// Stalled, or on Reconciling when a policy of the cluster forbids it.
+	ReasonRefused = "Refused"
 	// ReasonStoreNotFound: the EventStore that the object needs is not there.
 	ReasonStoreNotFound = "StoreNotFound"
 	// ReasonStoreNotReady: the EventStore is there but not Ready.

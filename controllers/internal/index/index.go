@@ -9,7 +9,8 @@ import (
 	"context"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -93,26 +94,11 @@ func All(ctx context.Context, reader client.Reader, list client.ObjectList) []re
 
 func requests(list client.ObjectList) []reconcile.Request {
 	var out []reconcile.Request
-	add := func(o client.Object) {
-		out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}})
-	}
-	switch list := list.(type) {
-	case *v1alpha1.EventStoreList:
-		for i := range list.Items {
-			add(&list.Items[i])
+	_ = meta.EachListItem(list, func(item runtime.Object) error {
+		if o, is := item.(client.Object); is {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
 		}
-	case *v1alpha1.RuntimeList:
-		for i := range list.Items {
-			add(&list.Items[i])
-		}
-	case *v1alpha1.AggregateList:
-		for i := range list.Items {
-			add(&list.Items[i])
-		}
-	case *v1alpha1.ProjectionList:
-		for i := range list.Items {
-			add(&list.Items[i])
-		}
-	}
+		return nil
+	})
 	return out
 }

@@ -1,0 +1,47 @@
+package runtime
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+)
+
+const (
+	// progressDeadlineSeconds is how long a rollout may go without a new ready pod
+	// before the Runtime is Stalled: long enough to fetch an image over a slow
+	// line, and shorter than helm install --wait waits.
+	progressDeadlineSeconds = 120
+	// keptRevisions are the ReplicaSets kept for a person to look at; the Runtime
+	// itself is what one goes back by.
+	keptRevisions = 3
+)
+
+// deployment keeps the pods.
+func (p *plan) deployment() (*appsv1ac.DeploymentApplyConfiguration, error) {
+	template, err := p.template()
+	if err != nil {
+		return nil, err
+	}
+	return appsv1ac.Deployment(p.runtime.Name, p.runtime.Namespace).
+		WithLabels(p.labels()).WithOwnerReferences(p.owner()).
+		WithSpec(appsv1ac.DeploymentSpec().
+			WithReplicas(desiredReplicas(p.runtime)).
+			WithSelector(p.selector()).
+			WithStrategy(p.strategy()).
+			WithMinReadySeconds(0).
+			WithProgressDeadlineSeconds(progressDeadlineSeconds).
+			WithRevisionHistoryLimit(keptRevisions).
+			WithTemplate(template)), nil
+}
+
+// strategy: a new pod is ready before an old one goes, so that shards have where
+// to go. A volume with an SQLite file goes from pod to pod instead.
+func (p *plan) strategy() *appsv1ac.DeploymentStrategyApplyConfiguration {
+	if p.store.Spec.SQLite != nil {
+		return appsv1ac.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)
+	}
+	return appsv1ac.DeploymentStrategy().
+		WithType(appsv1.RollingUpdateDeploymentStrategyType).
+		WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
+			WithMaxSurge(intstr.FromInt32(1)).WithMaxUnavailable(intstr.FromInt32(0)))
+}
