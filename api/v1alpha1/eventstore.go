@@ -135,6 +135,12 @@ type EventStoreStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	Version string `json:"version,omitempty"`
+	// connections is how many connections the database allows to the role: a
+	// runtime pod uses up to 18. Unset for SQLite, and until the store answered
+	// once.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Connections *int32 `json:"connections,omitempty"`
 }
 
 // EventStoreList is a list of EventStores.

@@ -12,9 +12,13 @@ const (
 	// LabelAggregate names the Aggregate that a Shard belongs to.
 	LabelAggregate = Group + "/aggregate"
 
+	// LabelEventStore names the EventStore that a volume belongs to.
+	LabelEventStore = Group + "/eventstore"
+
 	// LabelName is always NameLeftfold.
 	LabelName = "app.kubernetes.io/name"
-	// LabelComponent is ComponentRuntime on everything of a Runtime.
+	// LabelComponent is ComponentRuntime on everything of a Runtime, and
+	// ComponentStore on the volume of an EventStore.
 	LabelComponent = "app.kubernetes.io/component"
 	// LabelInstance names the Runtime as well, in Kubernetes' own words.
 	LabelInstance = "app.kubernetes.io/instance"
@@ -26,6 +30,7 @@ const (
 const (
 	NameLeftfold     = "leftfold"
 	ComponentRuntime = "runtime"
+	ComponentStore   = "store"
 )
 
 // Annotations.
@@ -65,6 +70,17 @@ func RuntimeLabels(runtime string) map[string]string {
 // RuntimeSelector selects the pods of a Runtime, and what else belongs to it.
 func RuntimeSelector(runtime string) map[string]string {
 	return map[string]string{LabelRuntime: runtime}
+}
+
+// EventStoreLabels are the labels of the volume of an EventStore.
+func EventStoreLabels(store string) map[string]string {
+	return map[string]string{
+		LabelName:       NameLeftfold,
+		LabelComponent:  ComponentStore,
+		LabelInstance:   store,
+		LabelManagedBy:  FieldManager,
+		LabelEventStore: store,
+	}
 }
 
 // ShardLabels are the labels of a Shard.
