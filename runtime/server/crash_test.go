@@ -10,6 +10,8 @@ func (m *Managed) Crash() {
 	_ = m.http.Close()
 	_ = m.rpc.Close()
 	m.control.Close()
+	m.router.Close()
+	m.peers.Close()
 	m.pod.stop()
 	m.mu.Lock()
 	stores := m.stores

@@ -89,6 +89,8 @@ func (p *pod) claim(t *seat, a *aggregate, name control.Shard, expected *int64, 
 	case <-p.ctx.Done():
 		return p.ctx.Err()
 	}
+	placed := p.w.router.Claiming(name.Aggregate, name.Number)
+	defer placed()
 	t.orphan.Store(orphan)
 	p.tellClaiming(t, name, *expected)
 	s, err := p.w.open(p.ctx, a, name.Number, expected)

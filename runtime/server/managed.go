@@ -16,6 +16,7 @@ import (
 	"github.com/leftfold/leftfold/runtime/control"
 	"github.com/leftfold/leftfold/runtime/definition"
 	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/peer"
 	"github.com/leftfold/leftfold/runtime/routing"
 	"github.com/leftfold/leftfold/runtime/shard"
 	"github.com/leftfold/leftfold/runtime/telemetry"
@@ -101,13 +102,14 @@ type Managed struct {
 	*Server
 	pod     *pod
 	control *control.Service
+	peers   *peer.Pool
 	rpc     *http.Server
 	rpcAt   net.Listener
 }
 
 // StartManaged starts a pod's process. It claims nothing, and is not ready before
-// the first Apply. ctx bounds the start only; Leave or Stop ends the process's
-// part.
+// the first Apply. A store that cannot be opened is tried again until ctx ends,
+// which bounds the start only; Leave or Stop ends the process's part.
 func StartManaged(ctx context.Context, cfg ManagedConfig) (*Managed, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -118,8 +120,7 @@ func StartManaged(ctx context.Context, cfg ManagedConfig) (*Managed, error) {
 			Version: cfg.Version, Logger: cfg.Logger, Limits: cfg.Limits, CommandTimeout: cfg.CommandTimeout, HoldFor: cfg.HoldFor,
 		},
 		log: cfg.Logger, self: eventstore.Incarnation(rand.Text()),
-		router: routing.New(routing.Config{HoldFor: cfg.HoldFor}), metrics: telemetry.New(cfg.Version),
-		managed: true, failed: make(chan struct{}), calls: newUnderway(), stores: map[string]*workload{},
+		metrics: telemetry.New(cfg.Version), managed: true, failed: make(chan struct{}), calls: newUnderway(), stores: map[string]*workload{},
 	}}
 	if err := m.start(ctx, &cfg); err != nil {
 		return nil, errors.Join(err, m.Stop())
@@ -129,26 +130,27 @@ func StartManaged(ctx context.Context, cfg ManagedConfig) (*Managed, error) {
 
 func (m *Managed) start(ctx context.Context, cfg *ManagedConfig) error {
 	var err error
-	if m.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return err
-	}
-	if m.rpcAt, err = net.Listen("tcp", cfg.RPC); err != nil {
-		return err
-	}
 	if m.opsListener, err = net.Listen("tcp", cfg.Ops); err != nil {
-		return err
-	}
-	address, err := reachable(cfg.PodIP, m.rpcAt.Addr())
-	if err != nil {
 		return err
 	}
 	// Health is told from here on: to open a store may take its time.
 	m.ops = telemetry.NewServer(m.metrics, func() bool { return m.Ready() })
 	m.serve(m.ops, m.opsListener)
-	store, err := m.openStore(ctx, "")
+	store, err := m.openPatiently(ctx)
 	if err != nil {
 		return err
 	}
+	if err := m.listen(cfg); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	address, err := reachable(cfg.PodIP, m.rpcAt.Addr())
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	m.peers = peer.NewPool(peer.Config{
+		Identity: cfg.Identity, ServerName: identity.RuntimeName(cfg.Namespace, cfg.Runtime), Logger: m.log,
+	})
+	m.router = routing.New(routing.Config{HoldFor: cfg.HoldFor, Self: address, Forward: m.peers.Owner, Lookup: m.lookup})
 	w := m.newWorkload("", store, membership{
 		runtime: cfg.Runtime, address: address, every: cfg.HeartbeatInterval, timeout: cfg.HeartbeatTimeout,
 	}, m.log)
@@ -173,6 +175,36 @@ func (m *Managed) start(ctx context.Context, cfg *ManagedConfig) error {
 	m.pod.work.Go(m.pod.tendOrphans)
 	m.log.Info("a pod of a runtime is here", "runtime", cfg.Runtime, "incarnation", m.self, "address", address)
 	return nil
+}
+
+// Pauses between attempts to open the store: Kubernetes would start the process
+// anew only after ever longer ones, long after the store is back.
+const firstOpenPause, lastOpenPause = 250 * time.Millisecond, 5 * time.Second
+
+// openPatiently opens the store as soon as that is possible.
+func (m *Managed) openPatiently(ctx context.Context) (opened, error) {
+	for pause := firstOpenPause; ; pause = min(2*pause, lastOpenPause) {
+		store, err := m.openStore(ctx, "")
+		if err == nil || ctx.Err() != nil {
+			return store, err
+		}
+		m.log.Warn("the store cannot be opened yet; it is tried again", "error", err, "in", pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return opened{}, err
+		}
+	}
+}
+
+// listen takes the ports of callers. They are refused until there is something to
+// tell them.
+func (m *Managed) listen(cfg *ManagedConfig) (err error) {
+	if m.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return err
+	}
+	m.rpcAt, err = net.Listen("tcp", cfg.RPC)
+	return err
 }
 
 // reachable is where others reach a listener: at the pod's address, or, without
@@ -224,7 +256,11 @@ func (m *Managed) Stop() error {
 	} else if m.rpcAt != nil {
 		errs = append(errs, m.rpcAt.Close())
 	}
-	return errors.Join(append(errs, m.Server.Stop())...)
+	errs = append(errs, m.Server.Stop())
+	if m.peers != nil {
+		m.peers.Close()
+	}
+	return errors.Join(errs...)
 }
 
 // Apply brings definitions into force: those that are there from now on. What was

@@ -59,6 +59,7 @@ func (p *pod) tellNotTaken(name control.Shard, expected int64, err error) {
 	var refused *shard.ClaimRefusedError
 	switch {
 	case errors.As(err, &refused):
+		p.learn(name, refused.Row)
 		p.tellRefused(name, refused.Row.Epoch, string(refused.Row.Owner), refused.Row.Address)
 		return
 	case errors.Is(err, errLeaving):

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/api/identity"
+	"github.com/leftfold/leftfold/runtime/peer"
 )
 
 const (
@@ -24,6 +25,8 @@ func (m *Managed) serveRPC(cfg *ManagedConfig) {
 	mux := http.NewServeMux()
 	path, handler := m.control.Handler()
 	mux.Handle(path, identity.Only(handler, identity.OperatorName))
+	path, handler = peer.NewHandler(m.router.Local(), 0, m.log)
+	mux.Handle(path, identity.Only(handler, identity.RuntimeName(cfg.Namespace, cfg.Runtime)))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	m.rpc = &http.Server{

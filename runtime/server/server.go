@@ -241,6 +241,9 @@ func (s *Server) Stop() error {
 		s.handler.Drain() // before being unready shows: who sees that is refused
 	}
 	s.ready.Store(false)
+	if s.router != nil {
+		s.router.Close() // who waits for a shard to come waits in vain
+	}
 	var errs []error
 	if s.http != nil {
 		errs = append(errs, s.endCalls(ctx))

@@ -40,6 +40,7 @@ func (p *pod) surveyShards(ctx context.Context, survey *leftfoldv1.Survey) error
 			return fmt.Errorf("list the shards of %s: %w", name, err)
 		}
 		for _, row := range rows {
+			p.learn(control.Shard{Aggregate: name, Number: row.Shard.Number}, row)
 			survey.Shards = append(survey.Shards, &leftfoldv1.SurveyedShard{
 				Shard:     control.Shard{Aggregate: name, Number: row.Shard.Number}.Message(),
 				FirstSlot: int32(row.Slots.First), LastSlot: int32(row.Slots.Last),
