@@ -82,4 +82,3 @@ func (s *Set) edition() string {
 	}
 	return b.String()
 }
-
