@@ -118,6 +118,7 @@ func (c *Cluster) startControllers() error {
 	if _, err := c.start(controlPlane, "kube-controller-manager", c.program("kube-controller-manager"),
 		append(common("kube-controller-manager", "controller-manager", controllerManagerPort),
 			"--root-ca-file="+c.certificate("ca"),
+			"--flex-volume-plugin-dir="+filepath.Join(c.dir, "volume-plugins"),
 			"--service-account-private-key-file="+c.key("tokens"),
 			"--use-service-account-credentials")...); err != nil {
 		return err
@@ -137,17 +138,17 @@ func (c *Cluster) startControllers() error {
 // its log, when one of the processes that it depends on has ended.
 func (c *Cluster) await(ctx context.Context, what string, on []process, ready func(context.Context) bool) error {
 	// Generous: a cold disk on a busy machine takes several times the usual seconds.
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	err := poll(ctx, 100*time.Millisecond, what, func() (bool, error) {
+	err := poll(limited, 100*time.Millisecond, what, func() (bool, error) {
 		for _, p := range on {
 			if !p.alive() {
 				return false, fmt.Errorf("%s has ended; the end of %s:\n%s", p.Name, p.Log, tail(p.Log))
 			}
 		}
-		return ready(ctx), nil
+		return ready(limited), nil
 	})
-	if err != nil && ctx.Err() != nil {
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		for _, p := range on {
 			err = fmt.Errorf("%w\nthe end of %s:\n%s", err, p.Log, tail(p.Log))
 		}

@@ -81,7 +81,10 @@ func overlapping(routes []byte, network netip.Prefix) error {
 	return nil
 }
 
-func namespacePath(namespace string) string { return "/run/netns/" + namespace }
+// namespaceFolder is where iproute2 keeps named network namespaces.
+const namespaceFolder = "/run/netns"
+
+func namespacePath(namespace string) string { return namespaceFolder + "/" + namespace }
 
 // namespaces are all that the cluster makes.
 func (c *Cluster) namespaces() []string {
@@ -207,7 +210,39 @@ func (c *Cluster) disconnect(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
+	if c.state.NamespaceMount {
+		errs = append(errs, removeEmptyMount(namespaceFolder))
+	}
 	return errors.Join(errs...)
+}
+
+// noMount tells whether nothing is mounted on a folder, there or not.
+func noMount(folder string) (bool, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false, err
+	}
+	return !strings.Contains(string(mounts), " "+folder+" "), nil
+}
+
+// removeEmptyMount removes a folder and its mount, unless somebody has put
+// something into it.
+func removeEmptyMount(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) || len(entries) > 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if free, err := noMount(folder); err != nil {
+		return err
+	} else if !free {
+		if err := unix.Unmount(folder, 0); err != nil {
+			return fmt.Errorf("unmount %s: %w", folder, err)
+		}
+	}
+	return os.Remove(folder)
 }
 
 // removeCgroups removes what containers that were killed have left. Containerd

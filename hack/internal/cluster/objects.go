@@ -156,7 +156,8 @@ func (c *Cluster) volume(name, node string, mode corev1.PersistentVolumeAccessMo
 	}
 }
 
-// missing names the nodes that are not ready.
+// missing names what a pod needs and is not there yet: nodes that are ready, and
+// a service account, which the controller manager makes once it has begun.
 func (c *Cluster) missing(ctx context.Context) string {
 	ready, err := c.ready(ctx)
 	if err != nil {
@@ -167,6 +168,13 @@ func (c *Cluster) missing(ctx context.Context) string {
 		if !ready[node.Name] {
 			names = append(names, node.Name)
 		}
+	}
+	client, err := c.client()
+	if err != nil {
+		return err.Error()
+	}
+	if _, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{}); err != nil {
+		names = append(names, "the default service account")
 	}
 	return strings.Join(names, ", ")
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,12 @@ func (c *Cluster) start(part, name, program string, args ...string) (process, er
 	cmd.Env = c.environment(part)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	// Go closes its own files at the start of a program. Those that this process
+	// has inherited, such as a lock that a script holds, must not be kept either by
+	// something that outlives it.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return process{}, fmt.Errorf("files not to be inherited: %w", err)
+	}
 	if err := cmd.Start(); err != nil {
 		return process{}, fmt.Errorf("start %s: %w", name, err)
 	}

@@ -29,6 +29,8 @@ type state struct {
 	Tunables map[string]string `json:"tunables,omitempty"`
 	// Folders are mount points that had to be made outside of the cluster's folder.
 	Folders []string `json:"folders,omitempty"`
+	// NamespaceMount is set where /run/netns was no mount: iproute2 makes it one.
+	NamespaceMount bool `json:"namespaceMount,omitempty"`
 	// Ready is set when Up has finished.
 	Ready bool `json:"ready"`
 }

@@ -137,6 +137,9 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 			c.state.Folders = append(c.state.Folders, folder.machine)
 		}
 	}
+	if c.state.NamespaceMount, err = noMount(namespaceFolder); err != nil {
+		return err
+	}
 	if err := c.save(); err != nil {
 		return err
 	}
@@ -179,11 +182,11 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 	return nil
 }
 
-// awaitNodes waits until every node is ready and the namespace default can take pods.
+// awaitNodes waits until every node is ready and pods can be made.
 func (c *Cluster) awaitNodes(ctx context.Context) error {
 	err := c.await(ctx, "nodes", c.state.Processes, func(ctx context.Context) bool { return c.missing(ctx) == "" })
 	if ctx.Err() == nil && err != nil {
-		return fmt.Errorf("not ready: %s: %w", c.missing(ctx), err)
+		return fmt.Errorf("missing: %s: %w", c.missing(ctx), err)
 	}
 	return err
 }
