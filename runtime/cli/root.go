@@ -89,6 +89,6 @@ func newRoot() *cobra.Command {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl leftfold"}
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDev(), newLint(), newSend(), newGet(), newEvents(), newQuery(), newShards(), newProjection(), newVerify(), newBench())
+	root.AddCommand(newDev(), newRuntime(), newLint(), newSend(), newGet(), newEvents(), newQuery(), newShards(), newProjection(), newVerify(), newBench())
 	return root
 }
