@@ -20,6 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')",message="metadata.name of a Runtime must begin with a letter, have no dots and at most 63 characters, because its Service and a label of its pods have the same name"
 type Runtime struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the standard object metadata.
@@ -118,6 +119,7 @@ type PodOverlay struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('LEFTFOLD_'))",message="env[].name must not begin with LEFTFOLD_: those variables are the operator's"
 	// +optional
 	Env []corev1.EnvVar `json:"env,omitempty"`
 	// serviceAccountName is the account that the pods run as. Unset: one that

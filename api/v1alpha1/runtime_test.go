@@ -8,6 +8,20 @@ import (
 func TestRuntimeRules(t *testing.T) {
 	checkRules(t, []rule{
 		{
+			name:     "the name of a Runtime has at most 63 characters",
+			manifest: runtimeManifest,
+			accepted: []change{set("metadata.name", text(63))},
+			refused:  []change{set("metadata.name", text(64))},
+			says:     []string{"metadata.name of a Runtime", "63 characters"},
+		},
+		{
+			name:     "the name of a Runtime is that of a Service",
+			manifest: runtimeManifest,
+			accepted: []change{set("metadata.name", "b-2")},
+			refused:  []change{set("metadata.name", "b.2")},
+			says:     []string{"metadata.name of a Runtime", "no dots"},
+		},
+		{
 			name:     "a store is named",
 			manifest: runtimeManifest,
 			refused:  []change{drop("spec.storeRef")},
@@ -124,6 +138,13 @@ func TestRuntimeRules(t *testing.T) {
 			accepted: []change{set("spec.pod.env", "[{name: A}, {name: B}]")},
 			refused:  []change{set("spec.pod.env", "[{name: A}, {name: A}]")},
 			says:     []string{"spec.pod.env[1]", "Duplicate value"},
+		},
+		{
+			name:     "environment variables of the operator are not the user's",
+			manifest: runtimeManifest,
+			accepted: []change{set("spec.pod.env", "[{name: LEFTFOLDED}, {name: MY_LEFTFOLD_}]")},
+			refused:  []change{set("spec.pod.env", "[{name: A}, {name: LEFTFOLD_STORE}]")},
+			says:     []string{"spec.pod.env", "env[].name must not begin with LEFTFOLD_"},
 		},
 		{
 			name:     "there are at most 128 environment variables",
