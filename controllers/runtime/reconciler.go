@@ -31,8 +31,6 @@ type Certificates interface {
 	Digest(ctx context.Context, text []byte) (string, error)
 }
 
-// Reconciler brings about what Runtimes say.
-//
 // +kubebuilder:rbac:groups=leftfold.io,resources=runtimes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=leftfold.io,resources=runtimes/status,verbs=patch
 // +kubebuilder:rbac:groups=leftfold.io,resources=runtimes/finalizers,verbs=update
@@ -45,6 +43,8 @@ type Certificates interface {
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconciler brings about what Runtimes say.
 type Reconciler struct {
 	// Client reads from the manager's cache, and writes. Required.
 	Client client.Client
