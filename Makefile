@@ -11,7 +11,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 # What `leftfold version` and the metrics tell; "dev" outside of a git clone.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-VERSION_VARIABLE := github.com/leftfold/leftfold/runtime/cli.Version
+VERSION_VARIABLE := main.version
 
 # Binaries are static, tell nothing of the machine that built them, and are the
 # same wherever the same sources are built.
@@ -53,9 +53,10 @@ cluster-down: ## End the local cluster and remove all of it
 ##@ Build
 
 .PHONY: build
-build: ## Build bin/leftfold
+build: ## Build bin/leftfold and bin/leftfold-operator
 	@mkdir -p bin
 	$(GO_BUILD) -o bin/leftfold ./runtime
+	$(GO_BUILD) -o bin/leftfold-operator ./controllers
 
 .PHONY: images
 images: build ## Pack the binaries into image archives under bin/images, for clusters without a registry

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Runs every test: installs and builds what they need, then one plain run of
-# all packages and one run under the race detector of those whose work is
-# concurrency. Arguments are packages for the plain run instead of all; then
-# there is no race run.
+# all packages, one run under the race detector of those whose work is
+# concurrency, and the end-to-end tests on a real cluster. Arguments are packages
+# for the plain run instead of all; then there is nothing else.
 #
 #   CI=true or LEFTFOLD_NO_SKIP=1   a skipped test is a failure
 #   RACE=0                          leave the race run out
+#   E2E=0                           leave the end-to-end tests out
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -57,5 +58,15 @@ if [ "${RACE:-1}" != 0 ]; then
 	echo
 	echo "== go test -race, ${race_packages[*]}"
 	CGO_ENABLED=1 "$tools/testreport" "${strict[@]}" -- -race -count=1 -timeout "$race_timeout" "${race_packages[@]}" || status=1
+fi
+
+if [ "${E2E:-1}" != 0 ]; then
+	echo
+	echo "== end to end, on a cluster of its own"
+	if [ "$(id -u)" -eq 0 ]; then
+		hack/e2e.sh || status=1
+	else
+		missing "the end-to-end tests need root, for network namespaces and kubelets: skipped"
+	fi
 fi
 exit $status

@@ -1,0 +1,77 @@
+package setup
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/leftfold/leftfold/api/identity"
+	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/controllers/aggregate"
+	"github.com/leftfold/leftfold/controllers/internal/certificate"
+	"github.com/leftfold/leftfold/controllers/projection"
+	"github.com/leftfold/leftfold/controllers/shard"
+)
+
+// Run runs the operator until ctx ends, or the lease is lost.
+func Run(ctx context.Context, config *rest.Config, o Options) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	handler, err := o.handler()
+	if err != nil {
+		return err
+	}
+	log := logr.FromSlogHandler(handler)
+	ctrl.SetLogger(log)
+	mgr, err := newManager(config, o, log)
+	if err != nil {
+		return err
+	}
+	if err := addAll(mgr, o, log); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// addAll adds what the leader does.
+func addAll(mgr ctrl.Manager, o Options, log logr.Logger) error {
+	holder := identity.NewHolder()
+	keeper := certificate.NewKeeper(certificate.Config{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: o.Namespace, Holder: holder, Log: log.WithName("certificate"),
+	})
+	events := mgr.GetEventRecorder(v1alpha1.FieldManager)
+	fleet := shard.NewFleet(shard.Config{
+		Client: mgr.GetClient(), Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Identity: holder,
+		Lease: leaseOf(o), Zones: len(o.WatchNamespaces) == 0, Events: events, Log: log.WithName("fleet"),
+	})
+	if err := mgr.Add(keeper); err != nil {
+		return fmt.Errorf("add the keeper of certificates: %w", err)
+	}
+	if err := mgr.Add(fleet); err != nil {
+		return fmt.Errorf("add the fleet: %w", err)
+	}
+	for _, r := range []interface {
+		SetupWithManager(ctrl.Manager) error
+	}{
+		&aggregate.Reconciler{Client: mgr.GetClient(), Views: fleet, Events: events},
+		&projection.Reconciler{Client: mgr.GetClient(), Views: fleet, Events: events},
+		&shard.Reconciler{Client: mgr.GetClient(), Views: fleet},
+	} {
+		if err := r.SetupWithManager(mgr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func leaseOf(o Options) client.ObjectKey {
+	if !o.LeaderElection {
+		return client.ObjectKey{}
+	}
+	return client.ObjectKey{Namespace: o.Namespace, Name: LeaseName}
+}
