@@ -135,6 +135,7 @@ func (m *Managed) start(ctx context.Context, cfg *ManagedConfig) error {
 	}
 	// Health is told from here on: to open a store may take its time.
 	m.ops = telemetry.NewServer(m.metrics, func() bool { return m.Ready() })
+	m.ops.Handler = m.withFaults(m.ops.Handler)
 	m.serve(m.ops, m.opsListener)
 	store, err := m.openPatiently(ctx)
 	if err != nil {
