@@ -7,8 +7,6 @@ import (
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -76,22 +74,18 @@ func newManager(config *rest.Config, o Options, log logr.Logger) (ctrl.Manager, 
 	return mgr, mgr.AddReadyzCheck("ping", healthz.Ping)
 }
 
+// cacheOptions bounds what is kept of pods and ReplicaSets, of which a cluster has
+// many. Of the other kinds all are seen, so that one of the name that somebody
+// else made is.
 func cacheOptions(o Options) cache.Options {
-	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.FieldManager})
 	ofRuntimes := labels.NewSelector()
 	if exists, err := labels.NewRequirement(v1alpha1.LabelRuntime, selection.Exists, nil); err == nil {
 		ofRuntimes = ofRuntimes.Add(*exists)
 	}
 	options := cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                   {Label: ofRuntimes},
-			replicaSets():                   {Label: ofRuntimes},
-			&appsv1.Deployment{}:            {Label: ours},
-			&corev1.Service{}:               {Label: ours},
-			&corev1.ServiceAccount{}:        {Label: ours},
-			&corev1.PersistentVolumeClaim{}: {Label: ours},
-			&policyv1.PodDisruptionBudget{}: {Label: ours},
-			&rbacv1.RoleBinding{}:           {Label: ours},
+			&corev1.Pod{}: {Label: ofRuntimes},
+			replicaSets(): {Label: ofRuntimes},
 		},
 	}
 	if len(o.WatchNamespaces) > 0 {

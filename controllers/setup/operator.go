@@ -13,7 +13,9 @@ import (
 	"github.com/leftfold/leftfold/api/v1alpha1"
 	"github.com/leftfold/leftfold/controllers/aggregate"
 	"github.com/leftfold/leftfold/controllers/internal/certificate"
+	"github.com/leftfold/leftfold/controllers/internal/index"
 	"github.com/leftfold/leftfold/controllers/projection"
+	"github.com/leftfold/leftfold/controllers/runtime"
 	"github.com/leftfold/leftfold/controllers/shard"
 )
 
@@ -32,14 +34,17 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := addAll(mgr, o, log); err != nil {
+	if err := addAll(ctx, mgr, o, log); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
 // addAll adds what the leader does.
-func addAll(mgr ctrl.Manager, o Options, log logr.Logger) error {
+func addAll(ctx context.Context, mgr ctrl.Manager, o Options, log logr.Logger) error {
+	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	holder := identity.NewHolder()
 	keeper := certificate.NewKeeper(certificate.Config{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: o.Namespace, Holder: holder, Log: log.WithName("certificate"),
@@ -54,6 +59,13 @@ func addAll(mgr ctrl.Manager, o Options, log logr.Logger) error {
 	}
 	if err := mgr.Add(fleet); err != nil {
 		return fmt.Errorf("add the fleet: %w", err)
+	}
+	runtimes := &runtime.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Certificates: keeper, Views: fleet, Events: events,
+		Image: o.RuntimeImage, Role: o.role(),
+	}
+	if err := runtimes.SetupWithManager(mgr, fleet.Runtimes(), keeper.Changes()); err != nil {
+		return fmt.Errorf("set up the reconciler of Runtimes: %w", err)
 	}
 	for _, r := range []interface {
 		SetupWithManager(ctrl.Manager) error

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/leftfold/leftfold/controllers/runtime"
 )
 
 // Options are what the operator is started with.
@@ -60,15 +62,21 @@ func (o *Options) Bind(flags *pflag.FlagSet) {
 	flags.StringVar(&o.LogFormat, "log-format", o.LogFormat, "json or text")
 }
 
+// role is what RuntimeRole names.
+func (o *Options) role() runtime.Role {
+	kind, name, _ := strings.Cut(o.RuntimeRole, "/")
+	return runtime.Role{Kind: kind, Name: name}
+}
+
 // check names the flag that is wrong.
 func (o *Options) check() error {
-	kind, name, _ := strings.Cut(o.RuntimeRole, "/")
+	role := o.role()
 	switch {
 	case o.Namespace == "":
 		return fmt.Errorf("--namespace is required outside of a pod that has POD_NAMESPACE")
 	case o.RuntimeImage == "":
 		return fmt.Errorf("--runtime-image must not be empty")
-	case kind != "ClusterRole" && kind != "Role" || name == "":
+	case role.Kind != "ClusterRole" && role.Kind != "Role" || role.Name == "":
 		return fmt.Errorf("--runtime-role is %q: write ClusterRole/NAME or Role/NAME", o.RuntimeRole)
 	}
 	_, err := o.handler()
