@@ -117,8 +117,8 @@ func tell(config *pgxpool.Config, err error) error {
 	}
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == insufficientPrivilege {
-		err = fmt.Errorf("%w: role %q lacks a right (%w); let it own the schema (CREATE SCHEMA ... AUTHORIZATION, ALTER SCHEMA ... OWNER TO) or create it (GRANT CREATE ON DATABASE)",
-			ErrUnsuitable, config.ConnConfig.User, err)
+		err = unsuitable("role %q lacks a right (%s); let it own the schema (CREATE SCHEMA ... AUTHORIZATION, ALTER SCHEMA ... OWNER TO), or create it (GRANT CREATE ON DATABASE)",
+			config.ConnConfig.User, refused.Message)
 	}
 	return &told{WithoutPassword(config, err), err}
 }

@@ -166,8 +166,24 @@ func (f Facts) check() error {
 	return nil
 }
 
+// unsuitableError is an ErrUnsuitable and what to do.
+type unsuitableError struct{ advice string }
+
+func (e *unsuitableError) Error() string        { return ErrUnsuitable.Error() + ": " + e.advice }
+func (e *unsuitableError) Is(target error) bool { return target == ErrUnsuitable }
+
 func unsuitable(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrUnsuitable, fmt.Sprintf(format, args...))
+	return &unsuitableError{fmt.Sprintf(format, args...)}
+}
+
+// Advice is the setting and the fix that an [ErrUnsuitable] tells of, without what
+// the driver says around them; empty for other errors.
+func Advice(err error) string {
+	var u *unsuitableError
+	if errors.As(err, &u) {
+		return u.advice
+	}
+	return ""
 }
 
 // majorVersion reads "16.2 (Debian ...)", "18beta1" and the like.

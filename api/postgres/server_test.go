@@ -31,7 +31,7 @@ func TestAServerThatCannotKeepThePromisesIsRefusedAndTheTextSaysWhatToChange(t *
 			switch {
 			case test.text == "" && err != nil:
 				t.Errorf("refused: %v", err)
-			case test.text != "" && (!errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), test.text)):
+			case test.text != "" && (!errors.Is(err, ErrUnsuitable) || !strings.HasPrefix(err.Error(), ErrUnsuitable.Error()) || !strings.Contains(Advice(err), test.text)):
 				t.Errorf("got %v; want ErrUnsuitable with %q", err, test.text)
 			}
 		})
