@@ -120,7 +120,10 @@ func (c *Cluster) startControllers() error {
 			"--root-ca-file="+c.certificate("ca"),
 			"--flex-volume-plugin-dir="+filepath.Join(c.dir, "volume-plugins"),
 			"--service-account-private-key-file="+c.key("tokens"),
-			"--use-service-account-credentials")...); err != nil {
+			"--use-service-account-credentials",
+			// Its usual limits are there to protect a shared API server, and make it
+			// take six seconds to begin.
+			"--kube-api-qps=200", "--kube-api-burst=400")...); err != nil {
 		return err
 	}
 	if _, err := c.start(controlPlane, "kube-scheduler", c.program("kube-scheduler"),
