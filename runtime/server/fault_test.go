@@ -56,7 +56,7 @@ func TestACommandThatMakesItsShardPanicIsAnsweredAndSparesOthers(t *testing.T) {
 	r := newFleet(t, postgresPlace(t)).start(t, probe(t))
 	o := r.operator(t)
 	grantAll(o)
-	row{status: 504, reason: "OutcomeUnknown", request: addTo("!panic")}.run(t, &r.rig)
+	row{status: 500, reason: "BehaviorFailed", request: addTo("!panic")}.run(t, &r.rig)
 	seen := o.Until("the failure", func(s *controltest.Seen) bool { return count(s, failed) == 1 })
 	if got := count(&seen, serving); got != probeShards-1 {
 		t.Errorf("%d shards are served beside the failed one", got)

@@ -28,6 +28,7 @@ func (s *Shard) decideNext(e *entity) {
 		s.box.release(r)
 		return
 	}
+	s.deciding = r
 	injectFault(&r.cmd)
 	now := s.now()
 	s.ord++

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
+
+	"github.com/leftfold/leftfold/runtime/problem"
 )
 
 // What goes wrong in a shard's own code ends that shard and nothing else: the
@@ -41,7 +44,39 @@ func (s *Shard) panicked(cause any) {
 	s.log.Error("the shard's code panicked; the shard is given up, and can be opened again",
 		slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
 	defer s.survive("giving the shard up")
+	guilty := s.undecided()
 	s.end(fmt.Errorf("%w: %v", ErrPanicked, cause))
+	if guilty != nil {
+		s.answer(guilty, reply{err: problem.New(problem.BehaviorFailed, "the command made its shard panic; nothing was written")})
+	}
+}
+
+// undecided is the request in whose decision the panic came, if it is in nobody's
+// list: nothing of it can have been written. It is told so for good, for were it
+// tried again at the next owner, that would be the next one to panic.
+func (s *Shard) undecided() *request {
+	r := s.deciding
+	if r == nil {
+		return nil
+	}
+	for _, en := range s.gather.entries {
+		if en.request == r || slices.Contains(en.joined, r) {
+			return nil
+		}
+	}
+	for _, w := range s.waiters {
+		if w.request == r {
+			return nil
+		}
+	}
+	if s.inflight != nil {
+		for _, en := range s.inflight.entries {
+			if slices.Contains(en.joined, r) {
+				return nil
+			}
+		}
+	}
+	return r
 }
 
 // survive is deferred where a shard ends, for memory that has made it panic once

@@ -2,6 +2,7 @@ package shard_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +119,33 @@ func TestAPanicEndsItsShardAndNothingElse(t *testing.T) {
 		r.open()
 		if got := r.balance("a"); got != 5 {
 			t.Errorf("the balance after the restart is %d, want 5", got)
+		}
+	})
+}
+
+// A behaviour that panics is the command's own failure; here it is the pipeline's
+// own code, on which no net of the kind is spread.
+func TestTheCommandInWhoseDecisionTheShardPanickedIsToldForGood(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var asked atomic.Int64
+		r := newRig(t, func(c *shard.Config, _ *shard.Definition) {
+			c.Now = func() time.Time {
+				if asked.Add(-1) == 0 {
+					panic("boom")
+				}
+				return time.Now()
+			}
+		})
+		r.must("a", "Open", "")
+		synctest.Wait()
+		asked.Store(2) // the turn asks first, and then the decision
+		wantReason(t, r.send(r.command("a", "Deposit", `{"amount":5}`)).err, problem.BehaviorFailed)
+		if err := <-r.lost; !errors.Is(err, shard.ErrPanicked) {
+			t.Fatalf("the shard ended with %v", err)
+		}
+		r.open()
+		if got := r.types("a"); len(got) != 1 {
+			t.Errorf("the log has %v", got)
 		}
 	})
 }

@@ -122,6 +122,9 @@ type loop struct {
 	why      error // with ended
 	served   bool  // caughtUp is closed
 
+	// deciding is the request whose decision is under way.
+	deciding *request
+
 	clock   time.Time // at the beginning of the turn, to order uses
 	arrived []*request
 	calls   []func()
@@ -214,6 +217,7 @@ func (s *Shard) turn() bool {
 			continue
 		}
 		s.decideNext(e)
+		s.deciding = nil
 		if e.waiting() > 0 {
 			s.turns.add(e)
 		}
