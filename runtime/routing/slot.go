@@ -1,14 +1,3 @@
-// Package routing decides which shard an entity lives in, and brings a call to
-// that shard's owner. It is the only place where an entity becomes a slot and a
-// slot a shard.
-//
-// A call for a shard that is moving or restarting is held, bounded in number
-// and in time, and goes on by itself once the shard has an owner again; so a
-// short absence is latency to the caller, not an error. A held command has not
-// run, and it keeps its id, so trying it again is harmless.
-//
-// Routing never decides who owns a shard (the store does), and never touches
-// events.
 package routing
 
 import "github.com/cespare/xxhash/v2"
