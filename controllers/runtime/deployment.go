@@ -14,6 +14,8 @@ const (
 	// keptRevisions are the ReplicaSets kept for a person to look at; the Runtime
 	// itself is what one goes back by.
 	keptRevisions = 3
+	// surge is how many pods there are more than asked for during an update.
+	surge = 1
 )
 
 // deployment keeps the pods.
@@ -43,5 +45,5 @@ func (p *plan) strategy() *appsv1ac.DeploymentStrategyApplyConfiguration {
 	return appsv1ac.DeploymentStrategy().
 		WithType(appsv1.RollingUpdateDeploymentStrategyType).
 		WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
-			WithMaxSurge(intstr.FromInt32(1)).WithMaxUnavailable(intstr.FromInt32(0)))
+			WithMaxSurge(intstr.FromInt32(surge)).WithMaxUnavailable(intstr.FromInt32(0)))
 }

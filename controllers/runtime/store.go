@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/leftfold/leftfold/api/declaration"
+	"github.com/leftfold/leftfold/api/postgres"
 	"github.com/leftfold/leftfold/api/v1alpha1"
 	"github.com/leftfold/leftfold/controllers/internal/status"
 )
@@ -40,6 +41,11 @@ func (r *Reconciler) findStore(ctx context.Context, s *scope) error {
 		}
 		return nil
 	}
+	if why, is := tooMany(s.runtime, &store); is {
+		s.decide(status.Stalled(v1alpha1.ReasonTooManyConnections, why))
+		s.keep = true
+		return nil
+	}
 	if why, is := whyNotReady(&store); is {
 		s.decide(status.Progressing(v1alpha1.ReasonStoreNotReady, why))
 		stalled := meta.IsStatusConditionTrue(store.Status.Conditions, v1alpha1.ConditionStalled)
@@ -62,4 +68,20 @@ func whyNotReady(store *v1alpha1.EventStore) (string, bool) {
 		return fmt.Sprintf("%s is not ready: %s: %s", name, ready.Reason, ready.Message), true
 	}
 	return "", false
+}
+
+// tooMany says whether the pods would open more connections than the database
+// allows, during an update too, when there is a pod more.
+func tooMany(r *v1alpha1.Runtime, store *v1alpha1.EventStore) (string, bool) {
+	allowed, pods := store.Status.Connections, desiredReplicas(r)
+	if allowed == nil || pods == 0 {
+		return "", false
+	}
+	needed := (pods + surge) * postgres.ConnectionsPerPod
+	if needed <= *allowed {
+		return "", false
+	}
+	fit := max(*allowed/postgres.ConnectionsPerPod-surge, 0)
+	return fmt.Sprintf("spec.replicas: %d pods, and one more during an update, open up to %d connections, and EventStore %q allows %d; write replicas: %d, or raise max_connections",
+		pods, needed, store.Name, *allowed, fit), true
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -12,6 +13,7 @@ import (
 	"github.com/leftfold/leftfold/api/identity"
 	"github.com/leftfold/leftfold/api/v1alpha1"
 	"github.com/leftfold/leftfold/controllers/aggregate"
+	"github.com/leftfold/leftfold/controllers/eventstore"
 	"github.com/leftfold/leftfold/controllers/internal/certificate"
 	"github.com/leftfold/leftfold/controllers/internal/index"
 	"github.com/leftfold/leftfold/controllers/projection"
@@ -60,6 +62,13 @@ func addAll(ctx context.Context, mgr ctrl.Manager, o Options, log logr.Logger) e
 	if err := mgr.Add(fleet); err != nil {
 		return fmt.Errorf("add the fleet: %w", err)
 	}
+	cluster, err := clusterOf(ctx, mgr.GetAPIReader(), log)
+	if err != nil {
+		return err
+	}
+	if err := eventstore.SetupWithManager(mgr, eventstore.Options{Cluster: cluster, Events: events}); err != nil {
+		return fmt.Errorf("set up the reconciler of EventStores: %w", err)
+	}
 	runtimes := &runtime.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Certificates: keeper, Views: fleet, Events: events,
 		Image: o.RuntimeImage, Role: o.role(),
@@ -79,6 +88,21 @@ func addAll(ctx context.Context, mgr ctrl.Manager, o Options, log logr.Logger) e
 		}
 	}
 	return nil
+}
+
+// anyCluster stands for the cluster where the operator may not read which it is.
+const anyCluster = "cluster"
+
+// clusterOf reads which cluster this is. An administrator may have left out the
+// right to: then stores cannot tell two clusters from each other that have an
+// EventStore of the same namespace and name.
+func clusterOf(ctx context.Context, reader client.Reader, log logr.Logger) (string, error) {
+	cluster, err := eventstore.Cluster(ctx, reader)
+	if apierrors.IsForbidden(err) {
+		log.Info("stores cannot be told which cluster they belong to; another cluster with an EventStore of the same namespace and name would share its schema", "reason", err.Error())
+		return anyCluster, nil
+	}
+	return cluster, err
 }
 
 func leaseOf(o Options) client.ObjectKey {
