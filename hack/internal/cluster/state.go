@@ -130,19 +130,20 @@ func (c *Cluster) save() error {
 	return os.Rename(path+".part", path)
 }
 
-// lock keeps a second Up or Down of the same folder waiting. The file is beside
-// the folder, which Down removes.
+// lock keeps a second Up or Down waiting. It is on the folder above, so that
+// nothing is left of it.
 func lock(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	above := filepath.Dir(dir)
+	if err := os.MkdirAll(above, 0o755); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	folder, err := os.Open(above)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
-		_ = file.Close()
-		return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
+	if err := unix.Flock(int(folder.Fd()), unix.LOCK_EX); err != nil {
+		_ = folder.Close()
+		return nil, fmt.Errorf("lock %s: %w", above, err)
 	}
-	return func() { _ = file.Close() }, nil
+	return func() { _ = folder.Close() }, nil
 }

@@ -262,6 +262,9 @@ func (c *Cluster) clear(ctx context.Context, keepLogs bool) error {
 	if err := os.RemoveAll(c.dir); err != nil {
 		return err
 	}
+	if c.dir == defaultFolder {
+		_ = os.Remove(filepath.Dir(c.dir)) // ours as well, unless something else is in it
+	}
 	c.say("taken down (%.1f s)", time.Since(began).Seconds())
 	return nil
 }
