@@ -16,8 +16,6 @@ type journey struct {
 	bytes   int64
 	// ran says that an attempt of the command may have run, or may yet run.
 	ran bool
-	// refused is the owner in this process that has said it is none.
-	refused Owner
 	// until is when the call has waited enough; zero before it first waits.
 	until time.Time
 	// hops counts how often news was followed without a pause, pause is the next
@@ -44,11 +42,8 @@ func travel[T any](ctx context.Context, j *journey,
 		switch {
 		case h.removed:
 			return none, j.gone()
-		case h.owner != nil && h.owner != j.refused:
+		case h.owner != nil:
 			answer, err = local(ctx, h.owner)
-			if errors.Is(err, shard.ErrNotOwner) {
-				j.refused = h.owner
-			}
 		case h.remote.Address != "":
 			answer, err = forward(ctx, j.route, h, remote)
 		}
@@ -159,7 +154,7 @@ func (j *journey) hold(ctx context.Context, h heading) error {
 	if j.hops > hopsAtOnce {
 		changed, j.hops = nil, 0
 	}
-	if changed == nil || h.remote.Address != "" || h.owner != nil && h.owner != j.refused {
+	if changed == nil || h.remote.Address != "" || h.owner != nil {
 		j.pause = min(max(2*j.pause, firstPause), lastPause)
 		timer := time.NewTimer(j.pause)
 		defer timer.Stop()

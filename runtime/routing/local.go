@@ -34,18 +34,15 @@ func stay[T any](ctx context.Context, r *Router, aggregate, entity string, do fu
 	if t == nil {
 		return none, &NotOwnerError{} // perhaps the definition has not got here yet
 	}
-	var refused Owner
 	waiting, cancel := context.WithTimeout(ctx, claimHold)
 	defer cancel()
 	for {
 		h := t.heading()
-		if h.owner != nil && h.owner != refused {
+		if h.owner != nil {
 			answer, err := do(h.owner)
 			if !errors.Is(err, shard.ErrNotOwner) {
 				return answer, err
 			}
-			refused = h.owner
-			continue
 		}
 		if !h.claiming || h.removed || !r.await(waiting, h.changed) {
 			return none, &NotOwnerError{Hint: t.hint()}
