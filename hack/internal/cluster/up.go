@@ -210,17 +210,23 @@ func Down(ctx context.Context, dir string, log io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("taking a cluster down needs root")
 	}
-	unlock, err := lock(dir)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	c, err := load(dir)
 	if errors.Is(err, ErrNone) {
 		fmt.Fprintf(log, "cluster: there is none in %s\n", dir)
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	unlock, err := lock(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// What an Up has started while we waited is in the record now.
+	if c, err = load(dir); errors.Is(err, ErrNone) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	c.log = log
