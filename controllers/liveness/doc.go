@@ -15,8 +15,8 @@
 //	... and the redial refused                    Dead (ProcessDied)
 //	silence for the timeout                       Unreachable
 //	... found by a late step                      none: all clocks start again
-//	... of more than half of the members          Unreachable, once the store's
-//	                                              heartbeats agree; Held till then
+//	... of more than half of the members, those   Unreachable, once the store's
+//	    included that soon are silent             heartbeats agree; Held till then
 //	it says it drains, or its pod is deleted      Draining
 //	it says a shard failed                        RestartShard: on the same pod, then
 //	                                              on others, backing off

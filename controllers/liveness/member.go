@@ -103,7 +103,9 @@ func (t *Tracker) restartClocks(now time.Time) {
 func (t *Tracker) judgeSilence(now time.Time) {
 	silent := 0
 	for _, m := range t.members {
-		if t.silent(m, now) {
+		// What cuts several off at once shows at each by its last ping, which are up
+		// to an interval apart.
+		if m.state != dead && now.Sub(m.heard) >= t.settings.nearlySilent() {
 			silent++
 		}
 	}

@@ -35,7 +35,7 @@ func (m *model) silent(now time.Time) (silent, living int) {
 			continue
 		}
 		living++
-		if now.Sub(heard) >= second {
+		if now.Sub(heard) >= 700*ms { // nearly counts
 			silent++
 		}
 	}

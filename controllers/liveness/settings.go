@@ -53,3 +53,10 @@ func (s Settings) withDefaults() Settings {
 	}
 	return s
 }
+
+// nearlySilent is how long a member may be silent before it counts as one of many
+// that are cut off: two intervals less than the timeout, but always more than a
+// member in good health may be.
+func (s Settings) nearlySilent() time.Duration {
+	return min(s.Timeout, max(s.Timeout-2*s.Interval, s.Timeout/2+s.Interval))
+}

@@ -58,8 +58,15 @@ const (
 	// avoidFailed is how long a shard stays away from pods that it failed on; it is
 	// what liveness takes to forgive.
 	avoidFailed = 5 * time.Minute
-	// calmPlan is between two plans when nothing is without an owner.
-	calmPlan = 100 * time.Millisecond
+	// calmPlan is between two plans when nothing is without an owner, and calmShare
+	// how many times as long as a plan takes it is at least.
+	calmPlan, calmShare = 10 * time.Millisecond, 5
+	// fewMoves is how many planned moves are under way at a time in a small
+	// Runtime. In a large one half of the members may take part in one.
+	fewMoves = 8
+	// learnMore is how much longer a new leader waits for the others when one more
+	// pod has told what it knows, and learnAtMost how long altogether.
+	learnMore, learnAtMost = 300 * time.Millisecond, 10 * time.Second
 	// loadPlan is between two plans that only changed loads call for. They are
 	// averages over a minute.
 	loadPlan = 10 * time.Second

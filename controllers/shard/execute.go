@@ -17,11 +17,13 @@ func (p *pool) plan() {
 	began := time.Now()
 	p.planned = p.now
 	members := p.placementMembers()
-	plan := placement.Compute(members, p.placementShards(members), p.policy)
+	policy := placement.Policy{MaxMoves: max(fewMoves, len(members)/2)}
+	plan := placement.Compute(members, p.placementShards(members), policy)
 	for _, move := range plan.Assign {
 		p.carryOut(move)
 	}
-	p.metrics.planned(time.Since(began))
+	p.planTook = time.Since(began)
+	p.metrics.planned(p.planTook)
 }
 
 // placementMembers lists who can own shards.

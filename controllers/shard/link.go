@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"syscall"
@@ -19,9 +20,12 @@ import (
 )
 
 const (
-	// dialTimeout is what a pod gets to answer a dial, by its Welcome. A pod that is
-	// frozen accepts connections and says nothing.
-	dialTimeout = time.Second
+	// connectTimeout is what a pod's node gets to accept a connection: one packet is
+	// sent again within it.
+	connectTimeout = 1500 * time.Millisecond
+	// dialTimeout is what a pod gets to answer a dial, by its Welcome, when many may
+	// be dialled at once. A pod that is frozen accepts connections and says nothing.
+	dialTimeout = 3 * time.Second
 	// redialTimeout is what it gets when a connection to it has just broken: a
 	// process that lives answers within a few milliseconds, and a dead one's shards
 	// wait.
@@ -155,27 +159,31 @@ func (l *link) connect(ctx context.Context, hurry bool) (end eventKind, wasOpen 
 // session is a connection with a stream on it.
 type session struct {
 	conn   *http.ClientConn
+	leash  func() bool
 	stream *connect.BidiStreamForClientSimple[leftfoldv1.ControlRequest, leftfoldv1.ControlReply]
 }
 
 func (s *session) close() {
+	s.leash()
+	_ = s.conn.Close()
 	if s.stream != nil {
 		_ = s.stream.CloseRequest()
 		_ = s.stream.CloseResponse()
 	}
-	_ = s.conn.Close()
 }
 
 // open dials, says Hello and waits for the Welcome.
 func (l *link) open(ctx context.Context) (*session, *leftfoldv1.ControlReply, error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
-	transport := &http.Transport{TLSClientConfig: l.tls, Protocols: protocols}
+	dialer := &net.Dialer{Timeout: connectTimeout}
+	transport := &http.Transport{TLSClientConfig: l.tls, Protocols: protocols, DialContext: dialer.DialContext}
 	conn, err := transport.NewClientConn(ctx, "https", l.pod.dial)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &session{conn: conn}
+	// A stream that waits for what to send does not notice the end of its context.
+	s := &session{conn: conn, leash: context.AfterFunc(ctx, func() { _ = conn.Close() })}
 	client := leftfoldv1connect.NewControlServiceClient(&http.Client{Transport: conn}, "https://"+l.pod.dial,
 		connect.WithAcceptCompression("gzip", nil, nil)) // small messages, one hop
 	if s.stream, err = client.Control(ctx); err != nil {

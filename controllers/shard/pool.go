@@ -34,10 +34,9 @@ type pool struct {
 
 	// learning: nothing is done yet, for not all have told what they know. It ends
 	// at learnBy at the latest, once the store has spoken.
-	learning   bool
-	learnBy    time.Time
-	podsSeen   bool
-	storeSpoke bool
+	learning             bool
+	learnBy, learnLast   time.Time
+	podsSeen, storeSpoke bool
 
 	definitions      map[definitionKey]Definition
 	definitionsStale bool
@@ -51,12 +50,12 @@ type pool struct {
 	planAt, ownersAt, viewAt, surveyAt time.Time
 	// When it was done last.
 	planned, surveyed time.Time
+	planTook          time.Duration
 }
 
 // poolConfig is what a pool needs of the world.
 type poolConfig struct {
 	settings liveness.Settings
-	policy   placement.Policy
 	// dial begins a line to a pod. What happens on it comes back as events.
 	dial func(pod) line
 	// deletePod lets Kubernetes make another. It returns at once.
@@ -95,7 +94,7 @@ func (p *pool) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	p.now = time.Now()
-	p.learnBy = p.now.Add(p.settings.Timeout)
+	p.learnBy, p.learnLast = p.now.Add(p.settings.Timeout), p.now.Add(learnAtMost)
 	for {
 		tick := false
 		select {
@@ -196,7 +195,9 @@ func (p *pool) changed() { sooner(&p.viewAt, p.now.Add(viewEvery)) }
 func (p *pool) wantPlan(at time.Time) { sooner(&p.planAt, at) }
 
 // wantCalmPlan has a plan made when that is worth it.
-func (p *pool) wantCalmPlan() { p.wantPlan(later(p.now, p.planned.Add(calmPlan))) }
+func (p *pool) wantCalmPlan() {
+	p.wantPlan(later(p.now, p.planned.Add(max(calmPlan, calmShare*p.planTook))))
+}
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {

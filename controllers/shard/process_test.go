@@ -20,6 +20,12 @@ type store struct {
 	beats       map[string]time.Time // of members that live; since when they do not, of others
 	alive       map[string]bool
 	projections []*leftfoldv1.SurveyedProjection
+	counts      map[string]int // of shards, by owner
+
+	// staleFor is how old a survey may be; 0: not at all.
+	staleFor time.Duration
+	read     *leftfoldv1.Survey
+	readAt   time.Time
 }
 
 type row struct {
@@ -30,7 +36,9 @@ type row struct {
 }
 
 func newStore(aggregates map[string]int) *store {
-	s := &store{rows: map[placement.ShardID]*row{}, beats: map[string]time.Time{}, alive: map[string]bool{}}
+	s := &store{
+		rows: map[placement.ShardID]*row{}, beats: map[string]time.Time{}, alive: map[string]bool{}, counts: map[string]int{},
+	}
 	for name, shards := range aggregates {
 		s.add(name, shards)
 	}
@@ -41,6 +49,7 @@ func (s *store) add(aggregate string, shards int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	width := 65536 / shards
+	s.counts[""] += shards
 	for n := range shards {
 		s.rows[placement.ShardID{Aggregate: aggregate, Number: n}] = &row{slots: [2]int32{int32(n * width), int32((n+1)*width - 1)}}
 	}
@@ -55,7 +64,7 @@ func (s *store) claim(id placement.ShardID, expected int64, owner, address strin
 		return *r, false
 	}
 	r.epoch++
-	r.owner, r.address = owner, address
+	s.owned(r, owner, address)
 	r.claims = append(r.claims, owner)
 	return *r, true
 }
@@ -67,8 +76,14 @@ func (s *store) release(id placement.ShardID, epoch int64, owner string) bool {
 	if r.epoch != epoch || r.owner != owner {
 		return false
 	}
-	r.owner, r.address = "", ""
+	s.owned(r, "", "")
 	return true
+}
+
+func (s *store) owned(r *row, owner, address string) {
+	s.counts[r.owner]--
+	s.counts[owner]++
+	r.owner, r.address = owner, address
 }
 
 func (s *store) row(id placement.ShardID) row {
@@ -81,11 +96,20 @@ func (s *store) row(id placement.ShardID) row {
 func (s *store) owners() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	count := map[string]int{}
-	for _, r := range s.rows {
-		count[r.owner]++
+	maps.DeleteFunc(s.counts, func(_ string, count int) bool { return count == 0 })
+	return maps.Clone(s.counts)
+}
+
+// remove takes an aggregate out.
+func (s *store) remove(aggregate string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, r := range s.rows {
+		if id.Aggregate == aggregate {
+			s.counts[r.owner]--
+			delete(s.rows, id)
+		}
 	}
-	return count
 }
 
 // epochs adds up how often shards were claimed.
@@ -108,6 +132,9 @@ func (s *store) beat(incarnation string, alive bool) {
 func (s *store) survey() *leftfoldv1.Survey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.staleFor > 0 && time.Since(s.readAt) < s.staleFor {
+		return s.read
+	}
 	survey := &leftfoldv1.Survey{Projections: slices.Clone(s.projections)}
 	for id, r := range s.rows {
 		survey.Shards = append(survey.Shards, &leftfoldv1.SurveyedShard{
@@ -122,6 +149,7 @@ func (s *store) survey() *leftfoldv1.Survey {
 		}
 		survey.Members = append(survey.Members, &leftfoldv1.SurveyedMember{Incarnation: incarnation, Age: durationpb.New(age)})
 	}
+	s.read, s.readAt = survey, time.Now()
 	return survey
 }
 
@@ -134,6 +162,7 @@ type process struct {
 	mu       sync.Mutex
 	tell     func(*leftfoldv1.ControlReply) // to the leader; nil: none is here
 	term     int64
+	stream   int // counts leaders' streams
 	notReady bool
 	draining bool
 	frozen   bool
@@ -185,6 +214,7 @@ func (p *process) admit(hello *leftfoldv1.Hello, tell func(*leftfoldv1.ControlRe
 		return termSeen(p.term)
 	}
 	p.term, p.tell = hello.GetTerm(), tell
+	p.stream++
 	tell(&leftfoldv1.ControlReply{Kind: &leftfoldv1.ControlReply_Welcome{Welcome: &leftfoldv1.Welcome{
 		PodUid: p.uid, Incarnation: p.incarnation, Address: p.address,
 	}}})
@@ -221,11 +251,20 @@ func (p *process) define(name string, generation int64) {
 	}
 }
 
-// leave: the leader's stream has ended.
-func (p *process) leave() {
+// leave: a leader's stream has ended.
+func (p *process) leave(stream int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tell = nil
+	if p.stream == stream {
+		p.tell = nil
+	}
+}
+
+// current is the number of the present stream.
+func (p *process) current() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stream
 }
 
 // announce has the process say that it drains.

@@ -45,6 +45,12 @@ func (p *pool) hearSurvey(m *member, survey *leftfoldv1.Survey) {
 		p.log.Info("a pod cannot read the store", "pod", p.podName(m), "error", survey.GetError())
 		return
 	}
+	if more := p.now.Add(learnMore); told != nil && more.After(p.learnBy) {
+		p.learnBy = more
+		if more.After(p.learnLast) {
+			p.learnBy = p.learnLast
+		}
+	}
 	first := !p.storeSpoke
 	p.storeSpoke = true
 	if first {

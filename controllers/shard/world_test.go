@@ -90,7 +90,7 @@ func (w *world) newLeader(remembered map[placement.ShardID]memory, after time.Du
 	for _, p := range w.order {
 		p.line.end()
 		if p.process != nil {
-			p.process.leave()
+			p.process.leave(p.process.current())
 		}
 	}
 	w.lead(remembered)
@@ -276,7 +276,7 @@ func (l *memoryLine) serve(ctx context.Context, process *process) eventKind {
 		l.tell(ctx, event{kind: unanswered})
 		return unanswered
 	}
-	defer process.leave()
+	defer process.leave(process.current())
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	process.receive(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Ping{Ping: &leftfoldv1.Ping{}}})

@@ -1,0 +1,275 @@
+package shard
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
+	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/controllers/placement"
+)
+
+// owner finds the pod that owns a shard.
+func (w *world) owner(id placement.ShardID) *worldPod {
+	owner := w.store.row(id).owner
+	for _, p := range w.order {
+		if p.process != nil && p.process.incarnation == owner {
+			return p
+		}
+	}
+	w.t.Fatalf("nobody owns %v", id)
+	return nil
+}
+
+func (w *world) see1(id placement.ShardID) Shard {
+	w.t.Helper()
+	w.pass(2 * viewEvery)
+	s, ok := w.shown().Shard(id.Aggregate, int32(id.Number))
+	if !ok {
+		w.t.Fatalf("the view has no %v", id)
+	}
+	return s
+}
+
+var panicked = leftfoldv1.FailureCause_FAILURE_CAUSE_PANICKED
+
+func TestAShardThatFailsIsRestartedWhereItIs(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		w.add(3, 1)
+		w.pass(5 * time.Second)
+		id := placement.ShardID{Aggregate: "account", Number: 3}
+		at, before := w.owner(id), w.see1(id)
+		at.process.fail(id, panicked, "index out of range")
+		after := w.see1(id)
+		if after.State != Owned || after.Owner != before.Owner || after.Epoch != before.Epoch+1 || after.Restarts != 1 {
+			t.Errorf("before %+v, after %+v", before, after)
+		}
+		if f := after.LastFailover; f == nil || f.Reason != v1alpha1.FailoverShardFailed || f.Duration > time.Millisecond {
+			t.Errorf("the failover is %+v", f)
+		}
+	})
+}
+
+func TestAShardThatFailsAgainGoesElsewhere(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		w.add(3, 1)
+		w.pass(5 * time.Second)
+		id := placement.ShardID{Aggregate: "account", Number: 3}
+		at := w.owner(id)
+		at.process.with(func() {
+			at.process.ails = func(other placement.ShardID) *leftfoldv1.ShardReport {
+				if other != id {
+					return nil
+				}
+				return &leftfoldv1.ShardReport{Cause: panicked, Detail: "again"}
+			}
+		})
+		at.process.fail(id, panicked, "once")
+		w.pass(2 * time.Second)
+		after := w.see1(id)
+		if after.State != Owned || after.Owner == at.process.incarnation || after.Restarts != 2 {
+			t.Errorf("after it failed where it was: %+v", after)
+		}
+		w.pass(time.Minute)
+		if now := w.see1(id); now.Owner == at.process.incarnation {
+			t.Error("it was moved back to the pod that it failed on")
+		}
+	})
+}
+
+func TestAShardThatFailsEverywhereStallsUntilItsDefinitionChanges(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		id := placement.ShardID{Aggregate: "account", Number: 3}
+		ails := func(other placement.ShardID) *leftfoldv1.ShardReport {
+			if other != id {
+				return nil
+			}
+			return &leftfoldv1.ShardReport{Cause: panicked, Detail: "a bug"}
+		}
+		for _, p := range pods {
+			p.process.with(func() { p.process.ails = ails })
+		}
+		w.owner(id).process.fail(id, panicked, "a bug")
+		w.pass(30 * time.Second)
+		s := w.see1(id)
+		if s.State != Stalled || s.Reason != v1alpha1.ReasonRestartsExhausted || s.Restarts != 5 || s.Message != "a bug" {
+			t.Errorf("after 30 s: %+v", s)
+		}
+		epoch := w.store.row(id).epoch
+		w.pass(10 * time.Minute)
+		if got := w.store.row(id).epoch; got != epoch {
+			t.Errorf("it was claimed %d times more", got-epoch)
+		}
+
+		for _, p := range pods {
+			p.process.with(func() { p.process.ails = nil })
+		}
+		for _, p := range pods {
+			p.process.define("account", 2)
+		}
+		w.pass(time.Second)
+		if s := w.see1(id); s.State != Owned {
+			t.Errorf("after its definition changed: %+v", s)
+		}
+	})
+}
+
+func TestAPodAllOfWhoseShardsFailIsDeleted(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		sick := pods[0].process
+		sick.with(func() {
+			sick.ails = func(placement.ShardID) *leftfoldv1.ShardReport {
+				return &leftfoldv1.ShardReport{Cause: leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_REFUSED, Detail: "no disk"}
+			}
+		})
+		for _, id := range w.ownedBy(sick.incarnation) {
+			sick.fail(id, leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_REFUSED, "no disk")
+		}
+		w.pass(2 * time.Minute)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !slices.Equal(w.deleted, []string{pods[0].pod.name}) {
+			t.Errorf("deleted pods are %v", w.deleted)
+		}
+	})
+}
+
+func TestAPodThatIsNotReadyForLongIsDeleted(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		w.change(func() { pods[0].pod.ready = false })
+		w.pass(50 * time.Second)
+		if len(w.deleted) > 0 {
+			t.Errorf("%v were deleted after less than a minute", w.deleted)
+		}
+		w.pass(20 * time.Second)
+		if !slices.Equal(w.deleted, []string{pods[0].pod.name}) {
+			t.Errorf("deleted pods are %v", w.deleted)
+		}
+	})
+}
+
+func TestAnAggregateThatComesIsServedAndOneThatGoesIsNot(t *testing.T) {
+	inWorld(t, map[string]int{"account": 6}, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		w.store.add("loan", 6)
+		for _, p := range pods {
+			p.process.define("loan", 1)
+		}
+		w.pass(500 * time.Millisecond)
+		w.wantOwned(pods...)
+		if n := len(w.shown().ShardsOf("loan")); n != 6 {
+			t.Errorf("loan has %d shards", n)
+		}
+		if d, ok := w.shown().Definition("Aggregate", "loan"); !ok || d.Accepted != 1 || d.UID != "uid-loan" {
+			t.Errorf("the definition is %+v", d)
+		}
+
+		w.store.remove("loan")
+		for _, p := range pods {
+			p.process.define("loan", 0)
+		}
+		w.pass(500 * time.Millisecond)
+		w.wantOwned(pods...)
+		if _, ok := w.shown().Definition("Aggregate", "loan"); ok {
+			t.Error("the definition that is gone is still shown")
+		}
+	})
+}
+
+func TestShardsGoToPodsThatHaveTheDefinition(t *testing.T) {
+	inWorld(t, map[string]int{"account": 6}, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		w.store.add("loan", 6)
+		pods[2].process.define("loan", 1)
+		w.pass(time.Second)
+		for _, s := range w.shown().ShardsOf("loan") {
+			if s.Owner != pods[2].process.incarnation {
+				t.Errorf("%s-%d is owned by %q", s.Aggregate, s.Number, s.Owner)
+			}
+		}
+		if d, _ := w.shown().Definition("Aggregate", "loan"); d.Accepted != 0 || d.Observed != 1 {
+			t.Errorf("while two pods have not seen it: %+v", d)
+		}
+		for _, p := range pods[:2] {
+			p.process.define("loan", 1)
+		}
+		w.pass(5 * time.Second)
+		for incarnation, n := range w.store.owners() {
+			if n != 4 {
+				t.Errorf("%s owns %d of 12", incarnation, n)
+			}
+		}
+		if d, _ := w.shown().Definition("Aggregate", "loan"); d.Accepted != 1 {
+			t.Errorf("when all have it: %+v", d)
+		}
+	})
+}
+
+func TestAProjectionThatOnlyGetsOnIsToldEveryTenSeconds(t *testing.T) {
+	inWorld(t, map[string]int{"account": 2}, func(w *world) {
+		w.add(1, 1)
+		set := func(position string, paused bool) {
+			w.store.mu.Lock()
+			defer w.store.mu.Unlock()
+			w.store.projections = []*leftfoldv1.SurveyedProjection{{Name: "balances", Table: "balances", Position: position, Paused: paused}}
+		}
+		set("0", false)
+		w.pass(10 * time.Second)
+		count := func() int {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			n := 0
+			for _, c := range w.changed {
+				n += len(c.projections)
+			}
+			return n
+		}
+		before := count()
+		for i := range 60 {
+			set(string(rune('a'+i)), false)
+			w.pass(time.Second)
+		}
+		if told := count() - before; told < 5 || told > 7 {
+			t.Errorf("in a minute of way forward it was told %d times", told)
+		}
+		w.pass(15 * time.Second)
+		before = count()
+		set("z", true)
+		w.pass(6 * time.Second)
+		if told := count() - before; told != 1 {
+			t.Errorf("that it is paused was told %d times", told)
+		}
+		if p, ok := w.shown().Projection("balances"); !ok || !p.Paused || p.Position != "z" {
+			t.Errorf("the view has %+v", p)
+		}
+	})
+}
+
+func TestASteadyRuntimeChangesNothing(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		w.add(3, 1)
+		w.pass(30 * time.Second)
+		epochs := w.store.epochs()
+		w.mu.Lock()
+		w.changed = nil
+		w.mu.Unlock()
+		w.pass(5 * time.Minute)
+		if w.store.epochs() != epochs {
+			t.Error("shards moved")
+		}
+		for _, c := range w.changed {
+			if c.runtime || len(c.aggregates)+len(c.projections)+len(c.shards) > 0 {
+				t.Errorf("the view changed: %+v", c)
+			}
+		}
+	})
+}
