@@ -85,11 +85,10 @@ func mirror[T interface {
 			return request(options).Watch(ctx)
 		},
 	}
-	log := klog.Logger(a.log)
 	cache.NewReflectorWithOptions(lister, kind, into, cache.ReflectorOptions{
-		Logger: &log, Name: resource,
+		Logger: &a.log, Name: resource,
 		Backoff: &wait.Backoff{Duration: firstRetry, Cap: lastRetry, Steps: math.MaxInt32, Factor: 2, Jitter: 0.5},
-	}).RunWithContext(klog.NewContext(ctx, log))
+	}).RunWithContext(klog.NewContext(ctx, a.log))
 }
 
 // Add implements cache.ReflectorStore.

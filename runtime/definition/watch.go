@@ -75,9 +75,12 @@ func NewWatch(c WatchConfig) (*Watch, error) {
 		c.Logger = slog.Default()
 	}
 	if c.Client == nil {
+		find := rest.InClusterConfig
+		if c.Kubeconfig != "" {
+			find = func() (*rest.Config, error) { return clientcmd.BuildConfigFromFlags("", c.Kubeconfig) }
+		}
 		var err error
-		// Without a path this is the configuration of a pod.
-		if c.Client, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
+		if c.Client, err = find(); err != nil {
 			return nil, fmt.Errorf("find the API server: %w", err)
 		}
 	}

@@ -18,6 +18,16 @@
 // the safety argument: nothing else in Leftfold has to be right for the log to
 // be right.
 //
+// # Definitions
+//
+// The store keeps the last accepted definition of each aggregate, and which
+// object of a cluster it came from (Source). It does not understand either:
+// whoever accepts one expects a revision, and looks again when there is another.
+// A shard also has a floor: events that were decided by a definition of a lower
+// generation are refused like those of a lower epoch. So a change that is
+// incompatible with what older definitions would write can be proved safe: raise
+// the floor, then look at the log.
+//
 // # Invariants (package storetest holds every store to them)
 //
 //  1. Per shard, Seq is 1..head without gap or duplicate, and the chain holds.

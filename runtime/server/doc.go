@@ -21,5 +21,24 @@
 // has not been heard of for heartbeatTimeout by the database's clock. Who claims
 // takes up the newest definition first.
 //
+// # Definitions
+//
+// Every process offers what it sees declared to the store, which keeps for each
+// aggregate and projection the definition accepted last and the object that it
+// came from (eventstore.Source). An offer of an older view than the stored one
+// does not take its place: of the same object the later generation wins, of two
+// objects that had the name one after the other the one made later. So it does
+// not matter which process hears of a change first, or how late one is. What
+// comes from files has no age: there the last to offer wins. A definition that
+// drops something takes more (confirm.go): it is provisional until history was
+// looked at behind a floor that no owner of a shard gets below.
+//
+// Processes that share a store look every second whether another has changed a
+// definition there, and take it up (follow.go). In a pod the outcome of every
+// object is reported to the operator (definitions.go); a pod that starts while
+// the API server is away serves what the store has (serveStored).
+//
+// A projection that is not declared any more is not worked on; its rows stay.
+//
 // It must hold no rule of its own about events, shards or projections.
 package server
