@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes the generated files: deep copies in api/, messages and services of
-# api/rpc, CustomResourceDefinitions in config/crd/bases, and the parts of charts/
-# that follow from elsewhere. `make generate` runs it; hack/verify-generated.sh
+# api/rpc, CustomResourceDefinitions in config/crd/bases, the operator's role in
+# config/rbac, and the parts of charts/ that follow from elsewhere. `make generate` runs it; hack/verify-generated.sh
 # checks that the tree holds what it would write.
 #
 #   hack/generate.sh [ROOT]     ROOT is the tree to write to, default this one
@@ -19,6 +19,9 @@ cd "$repository"
 controller_gen() { go tool -modfile=hack/tools/go.mod controller-gen "$@"; }
 controller_gen object paths=./api/v1alpha1 output:object:dir="$fresh/api"
 controller_gen crd paths=./api/v1alpha1 output:crd:dir="$fresh/bases"
+# From the working tree's markers, which must stand in comments of their own: in
+# that of a type the generator passes over them without a word.
+controller_gen rbac:roleName=leftfold-operator paths=./controllers/... output:rbac:dir="$fresh/rbac"
 go tool -modfile=hack/tools/buf/go.mod buf generate api/rpc --template api/rpc/buf.gen.yaml -o "$fresh/rpc"
 
 mv "$fresh/api/zz_generated.deepcopy.go" "$root/api/v1alpha1/"
@@ -30,9 +33,8 @@ mv "$fresh"/bases/*.yaml "$root/config/crd/bases/"
 rm -rf "${root:?}/$messages"/*.pb.go "${root:?}/$messages/leftfoldv1connect"
 mv "$fresh/rpc/leftfold/v1"/* "$root/$messages/"
 
+mkdir -p "$root/config/rbac"
+mv "$fresh/rbac/role.yaml" "$root/config/rbac/"
+
 # What the charts have from elsewhere: definitions, rules, schema and table of values.
-if [[ $root != "$repository" ]]; then
-	mkdir -p "$root/config/rbac"
-	cp "$repository/config/rbac/role.yaml" "$root/config/rbac/"
-fi
 go run ./hack/chart "$root"

@@ -13,6 +13,7 @@ stale=
 diff -u "$repository/api/v1alpha1/zz_generated.deepcopy.go" "$fresh/api/v1alpha1/zz_generated.deepcopy.go" || stale=1
 diff -ru -x '*.proto' "$repository/api/rpc/leftfold/v1" "$fresh/api/rpc/leftfold/v1" || stale=1
 diff -ru "$repository/config/crd/bases" "$fresh/config/crd/bases" || stale=1
+diff -u "$repository/config/rbac/role.yaml" "$fresh/config/rbac/role.yaml" || stale=1
 while IFS= read -r file; do
 	diff -u "$repository/$file" "$fresh/$file" || stale=1
 done < <(cd "$fresh" && find charts -type f | sort)

@@ -107,7 +107,7 @@ func script(name string, args ...string) (string, error) {
 func run(t *testing.T, program string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	// Clean-up runs programs too, when the test's own context is over.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, program, args...)
 	command.Dir = repository

@@ -36,12 +36,15 @@ func waitForKinds(t *testing.T) {
 	}
 }
 
-// removeKinds takes the definitions away, so that another test can begin anew.
+// removeKinds takes the definitions away, so that another test can begin anew. The
+// API server deletes their objects first, and takes its time when it is busy.
 func removeKinds(t *testing.T) {
 	t.Helper()
+	args := []string{"delete", "crd", "--ignore-not-found", "--timeout=4m"}
 	for _, kind := range kinds {
-		kubectl(t, "delete", "crd", kind+".leftfold.io", "--ignore-not-found", "--wait", "--timeout=60s")
+		args = append(args, kind+".leftfold.io")
 	}
+	kubectl(t, args...)
 }
 
 func bank() *unstructured.Unstructured {
@@ -187,7 +190,7 @@ func TestWithoutKeepTheKindsGoWithTheRelease(t *testing.T) {
 	install(t, "leftfold", "charts/leftfold", "--set", "crds.keep=false")
 	t.Cleanup(func() { removeKinds(t) })
 	waitForKinds(t)
-	helm(t, "uninstall", "leftfold", "-n", "leftfold-system", "--wait", "--timeout", "60s")
+	helm(t, "uninstall", "leftfold", "-n", "leftfold-system", "--wait", "--timeout", "4m")
 	for _, kind := range kinds {
 		if out := kubectl(t, "get", "crd", kind+".leftfold.io", "--ignore-not-found", "-o", "name"); out != "" {
 			t.Errorf("%s is still there", strings.TrimSpace(out))

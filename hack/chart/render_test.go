@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -21,6 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/leftfold/leftfold/controllers/setup"
 )
 
 // scenarios are the files of values that the chart is tested with.
@@ -224,6 +227,24 @@ func TestValuesReachTheOperator(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestTheOperatorKnowsEachArgument(t *testing.T) {
+	rendered := map[string]*appsv1.Deployment{
+		"kustomize": find[appsv1.Deployment](t, objects(t, kubectl(t, "kustomize", "config/default")), "Deployment"),
+	}
+	for _, file := range scenarios(t) {
+		name := filepath.Base(file)
+		rendered[name] = find[appsv1.Deployment](t, render(t, "-f", values(name)), "Deployment")
+	}
+	for name, deployment := range rendered {
+		options := setup.NewOptions("dev")
+		flags := pflag.NewFlagSet("leftfold-operator", pflag.ContinueOnError)
+		options.Bind(flags)
+		if err := flags.Parse(deployment.Spec.Template.Spec.Containers[0].Args); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
