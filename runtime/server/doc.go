@@ -2,6 +2,15 @@
 // that knows every implementation, and the place where the order of start and
 // stop is written down.
 //
+// It starts two kinds of process. [Start] is a server by itself, as in
+// development: it serves every shard that it can have. [StartManaged] is a pod of
+// a Runtime: it serves the shards that an operator grants. Both are the same but
+// for their keeper, which says what shards to claim (reopen.go, pod.go).
+//
+// It must hold no rule of its own about events, shards or projections.
+//
+// # A server by itself
+//
 // Start: stores are opened and migrated; aggregates are made known and their
 // definitions accepted; shards are claimed; projections begin; then, and not
 // before, the listener answers and the ready line is printed.
@@ -21,24 +30,27 @@
 // has not been heard of for heartbeatTimeout by the database's clock. Who claims
 // takes up the newest definition first.
 //
-// # Definitions
+// # A pod of a Runtime
 //
-// Every process offers what it sees declared to the store, which keeps for each
-// aggregate and projection the definition accepted last and the object that it
-// came from (eventstore.Source). An offer of an older view than the stored one
-// does not take its place: of the same object the later generation wins, of two
-// objects that had the name one after the other the one made later. So it does
-// not matter which process hears of a change first, or how late one is. What
-// comes from files has no age: there the last to offer wins. A definition that
-// drops something takes more (confirm.go): it is provisional until history was
-// looked at behind a floor that no owner of a shard gets below.
+// Start: health is told; the store is opened, as often as that takes; the process
+// becomes a member; the API and the port for operator and pods answer. It is ready
+// when it has seen what is declared, or, while nobody can tell, has taken up what
+// the store accepted last. It owns nothing yet, and brings calls to the pods that
+// do.
 //
-// Processes that share a store look every second whether another has changed a
-// definition there, and take it up (follow.go). In a pod the outcome of every
-// object is reported to the operator (definitions.go); a pod that starts while
-// the API server is away serves what the store has (serveStored).
+// A shard's way here, as it is reported to the operator:
 //
-// A projection that is not declared any more is not worked on; its rows stay.
+//	                 grant, or an orphan          caught up
+//	(elsewhere) ----------------------> CLAIMING ----------> SERVING
+//	     ^                                |  |               |  |  |
+//	     |       REFUSED: another epoch   |  | FAILED        |  |  | release
+//	     +--------------------------------+  v               |  |  v
+//	     |                     (until it is granted anew) <--+  | DRAINING
+//	     |                                  FAILED              |  |
+//	     +-------- RELEASED: another owner has it --------------+  |
+//	     +-------- RELEASED ---------------------------------------+
 //
-// It must hold no rule of its own about events, shards or projections.
+// A failed shard is not opened again while an operator is heard: where it goes is
+// for the operator to say. Without one the pods do it among themselves; orphan.go
+// has the rule. How a pod ends is in leave.go.
 package server

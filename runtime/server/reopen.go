@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,11 +86,20 @@ func (w *workload) catchUp(ctx context.Context, a *aggregate) error {
 	if !w.shared {
 		return nil
 	}
+	// Definitions may be long, and many shards are claimed at once: most find that
+	// nothing has changed.
+	revisions, err := w.store.Revisions(ctx)
+	if err != nil {
+		return fmt.Errorf("list the definitions' revisions: %w", err)
+	}
+	if slices.ContainsFunc(revisions, func(r eventstore.Revision) bool { return r.ID == a.id && r.Revision == a.revision() }) {
+		return nil
+	}
 	row, err := known(ctx, w.store, a.name)
 	if err != nil {
 		return err
 	}
-	if row.Revision == a.revision() || row.Definition == nil {
+	if row.Definition == nil {
 		return nil
 	}
 	newer, err := stored(a.name, row)
