@@ -39,6 +39,10 @@ func (s *Shard) decideNext(e *entity) {
 		s.repeat(e, r, rec)
 		return
 	}
+	if r.cmd.Retried && !r.cmd.Keyed && !r.searched && e.window.forgot(e.committed.version, now.Add(-retryHorizon)) {
+		s.answer(r, reply{search: e.committed.version})
+		return
+	}
 	if r.def != s.cur {
 		r.def = s.cur
 		r.parsed, r.parseErr = s.parse(s.cur, &r.cmd)

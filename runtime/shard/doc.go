@@ -76,7 +76,11 @@
 // # Ids made at the door
 //
 // A command whose id no caller gave (Command.Keyed is false) has the zero
-// RequestHash: only the door itself can repeat it. Its events are remembered
-// among the last N; a refusal or an empty success of it is not, for nobody but
-// the door could ask again, and only when the first answer was lost.
+// RequestHash: only the door itself can repeat it, and it says so
+// (Command.Retried). Its events are remembered among the last N; a refusal or an
+// empty success of a first attempt is not, for nobody but the door could ask
+// again, and only when the first answer was lost. That of a retry is, so that an
+// earlier attempt which arrives late does not run after it. When a retry's id is
+// not remembered, and more than N commands have come lately, its caller looks for
+// its events in the log before it is decided (retry.go).
 package shard

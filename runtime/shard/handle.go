@@ -37,13 +37,16 @@ func (s *Shard) handle(ctx context.Context, c Command) (Answer, error) {
 		// Two commands without ids would be taken for one.
 		return Answer{}, problem.New(problem.Internal, "the command has no id")
 	}
-	r := s.host.requests.get(ctx, commandRequest, c)
-	r.def = s.def.Load()
-	r.parsed, r.parseErr = s.parse(r.def, &c)
-	if c.Keyed {
-		r.print = fingerprint(c.Name, c.Body)
+	out, err := s.ask(ctx, s.request(ctx, c))
+	if err == nil && out.search > 0 {
+		a, found, failed := s.search(ctx, c, out.search)
+		if found || failed != nil {
+			return a, failed
+		}
+		r := s.request(ctx, c)
+		r.searched = true
+		out, err = s.ask(ctx, r)
 	}
-	out, err := s.ask(ctx, r)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -56,6 +59,17 @@ func (s *Shard) handle(ctx context.Context, c Command) (Answer, error) {
 		return Answer{}, out.err
 	}
 	return out.answer, nil
+}
+
+// request makes a command ready for the mailbox.
+func (s *Shard) request(ctx context.Context, c Command) *request {
+	r := s.host.requests.get(ctx, commandRequest, c)
+	r.def = s.def.Load()
+	r.parsed, r.parseErr = s.parse(r.def, &c)
+	if c.Keyed {
+		r.print = fingerprint(c.Name, c.Body)
+	}
+	return r
 }
 
 // ask puts a request through the mailbox.

@@ -43,6 +43,8 @@ type request struct {
 	kind  requestKind
 	cmd   Command
 	print eventstore.Hash // zero for an id made at the door
+	// searched: the log holds nothing of an earlier attempt.
+	searched bool
 	// def is the definition that the body was parsed under.
 	def      *Definition
 	parsed   behavior.Command
@@ -69,6 +71,9 @@ type reply struct {
 	// refetch is the number of events, up to answer.Version, that the caller
 	// has to read from the store: a repeat whose events left memory.
 	refetch int64
+	// search is the version from which on, backwards, the caller has to look for
+	// an earlier attempt in the log; 0: no need.
+	search int64
 	// at and behavior are a read's result.
 	at       fold
 	behavior behavior.Behavior
