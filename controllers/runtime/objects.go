@@ -47,9 +47,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, s *scope) error {
 	if _, err := apply.Object(ctx, r.Client, &live, desired); err != nil {
 		return err
 	}
-	if live.UID != "" {
-		s.deployment = &live
-	}
+	s.deployment = &live
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,10 +21,8 @@ var ErrForeign = errors.New("an object of this name is there already that the op
 
 // Object brings an object to what it should be, and tells whether that was needed.
 //
-// live is an empty object of the kind: it is read into from c, which may be a
-// cache, and holds what was read, so its UID is empty when the object was not
-// there. A metadata-only object does for kinds with nothing but metadata to apply.
-// desired is an apply configuration of the same kind, with name and namespace.
+// live is an empty object of the kind, which is given the object as it is then. c
+// may read from a cache. desired is an apply configuration of the same kind, with name and namespace.
 //
 // Errors: ErrForeign when the object is there and is neither labelled as the
 // operator's nor under the owner that desired names; those of the API.
@@ -49,7 +48,7 @@ func object(ctx context.Context, c client.Client, reader client.Reader, live cli
 	key := client.ObjectKeyFromObject(&head)
 	switch err := reader.Get(ctx, key, live); {
 	case apierrors.IsNotFound(err):
-		return true, write(ctx, c, head.Kind, key, desired)
+		return true, write(ctx, c, head.Kind, key, live, desired)
 	case err != nil:
 		return false, fmt.Errorf("read %s %s: %w", head.Kind, key, err)
 	}
@@ -64,13 +63,22 @@ func object(ctx context.Context, c client.Client, reader client.Reader, live cli
 	if err != nil || same {
 		return false, err
 	}
-	return true, write(ctx, c, head.Kind, key, desired)
+	return true, write(ctx, c, head.Kind, key, live, desired)
 }
 
-func write(ctx context.Context, c client.Client, kind string, key types.NamespacedName, desired runtime.ApplyConfiguration) error {
+func write(ctx context.Context, c client.Client, kind string, key types.NamespacedName, live client.Object, desired runtime.ApplyConfiguration) error {
 	// A field that somebody else has changed is put back.
 	if err := c.Apply(ctx, desired, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership); err != nil {
 		return fmt.Errorf("apply %s %s: %w", kind, key, err)
+	}
+	// The client has put the server's answer into desired.
+	text, err := json.Marshal(desired)
+	if err != nil {
+		return fmt.Errorf("encode %s %s: %w", kind, key, err)
+	}
+	reflect.ValueOf(live).Elem().SetZero()
+	if err := json.Unmarshal(text, live); err != nil {
+		return fmt.Errorf("decode %s %s: %w", kind, key, err)
 	}
 	return nil
 }

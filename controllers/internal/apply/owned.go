@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,8 +72,28 @@ func sameFields(owned map[string]any, desired, live any) bool {
 	case fields > 0:
 		return sameMaps(owned, desired, live)
 	default:
-		return reflect.DeepEqual(desired, live)
+		return holds(live, desired)
 	}
+}
+
+// holds tells whether a value that is owned as a whole is there as desired. What
+// the server adds to it are defaults: an edit of somebody else's would have made
+// it theirs. A zero value may be left out.
+func holds(live, desired any) bool {
+	switch desired := desired.(type) {
+	case map[string]any:
+		there, isMap := live.(map[string]any)
+		for name, value := range desired {
+			if !isMap || !holds(there[name], value) {
+				return false
+			}
+		}
+		return isMap || live == nil
+	case []any:
+		there, isList := live.([]any)
+		return isList && slices.EqualFunc(there, desired, holds)
+	}
+	return live == desired || live == nil && (desired == false || desired == 0.0 || desired == "")
 }
 
 func sameMaps(owned map[string]any, desired, live any) bool {
