@@ -12,9 +12,6 @@ import (
 	"github.com/leftfold/leftfold/api/identity"
 )
 
-// ControlPort is where a runtime pod serves its control stream.
-const ControlPort = 8082
-
 // Config is what a Fleet needs.
 type Config struct {
 	// Client reads Runtimes, Pods, ReplicaSets (metadata), Nodes (metadata) and
@@ -37,7 +34,7 @@ type Config struct {
 	// Metrics is where metrics are registered. Default: controller-runtime's.
 	Metrics prometheus.Registerer
 	Log     logr.Logger
-	// Port of the pods. Default: ControlPort.
+	// Port of the pods. Default: v1alpha1.PortControl.
 	Port int
 }
 

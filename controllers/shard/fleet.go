@@ -57,7 +57,7 @@ func NewFleet(config Config) *Fleet {
 		config.Metrics = ctrlmetrics.Registry
 	}
 	if config.Port == 0 {
-		config.Port = ControlPort
+		config.Port = v1alpha1.PortControl
 	}
 	return &Fleet{
 		config: config, metrics: newMetrics(config.Metrics),

@@ -180,6 +180,7 @@ type process struct {
 	grants, releases  int
 	asked             int // surveys
 	drainAsked        bool
+	forgetful         bool // keeps no owners
 	nobodyBeforeOwner map[placement.ShardID]bool
 }
 
@@ -309,6 +310,9 @@ func (p *process) receive(request *leftfoldv1.ControlRequest) {
 
 // learn merges an owner as the wire's comments say.
 func (p *process) learn(o *leftfoldv1.Owner) {
+	if p.forgetful {
+		return
+	}
 	id := shardID(o.GetShard())
 	before := p.told[id]
 	if before != nil && o.GetEpoch() < before.GetEpoch() {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -17,19 +18,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/controllers/internal/status"
 )
 
 // +kubebuilder:rbac:groups=leftfold.io,resources=shards/status,verbs=get;patch;update
 
 const (
-	// fieldOwner is who writes, as the API server sees it.
-	fieldOwner = client.FieldOwner("leftfold-operator")
 	// writesPerSecond and writesAtOnce bound the writes of Shard status, so that a
 	// failover of thousands of shards leaves the API server to others. They follow
 	// for people; nothing waits for them.
-	writesPerSecond, writesAtOnce = 50, 300
+	writesPerSecond, writesAtOnce = 50, 100
 	// writers is how many are under way at a time.
 	writers = 4
+	// conflictPause is how long a cache that is behind takes to catch up.
+	conflictPause = 50 * time.Millisecond
 )
 
 // Views shows what the Fleet sees.
@@ -71,7 +73,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := r.Client.Get(ctx, request.NamespacedName, &object); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	runtime := types.NamespacedName{Namespace: object.Namespace, Name: object.Labels[runtimeLabel]}
+	runtime := types.NamespacedName{Namespace: object.Namespace, Name: object.Labels[v1alpha1.LabelRuntime]}
 	view, ok := r.Views.View(runtime)
 	if !ok || !view.Surveyed || object.DeletionTimestamp != nil {
 		return reconcile.Result{}, nil
@@ -80,8 +82,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if !ok {
 		return reconcile.Result{}, nil
 	}
-	status := statusOf(&object, &seen, time.Now())
-	if equality.Semantic.DeepEqual(object.Status, status) {
+	before := object.DeepCopy()
+	object.Status = statusOf(before, &seen, time.Now())
+	if equality.Semantic.DeepEqual(before.Status, object.Status) {
 		return reconcile.Result{}, nil
 	}
 	if r.limit != nil {
@@ -89,10 +92,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 			return reconcile.Result{}, err
 		}
 	}
-	before := object.DeepCopy()
-	object.Status = status
-	if err := r.Client.Status().Patch(ctx, &object, client.MergeFrom(before), fieldOwner); err != nil {
-		return reconcile.Result{}, client.IgnoreNotFound(err)
+	_, err := status.Write(ctx, r.Client, before, &object)
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: conflictPause}, nil // the cache is behind
 	}
-	return reconcile.Result{}, nil
+	return reconcile.Result{}, client.IgnoreNotFound(err)
 }

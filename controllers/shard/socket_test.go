@@ -30,7 +30,6 @@ import (
 	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
 	"github.com/leftfold/leftfold/api/rpc/leftfold/v1/leftfoldv1connect"
 	"github.com/leftfold/leftfold/api/v1alpha1"
-	"github.com/leftfold/leftfold/controllers/placement"
 )
 
 var bankRuntime = types.NamespacedName{Namespace: "shop", Name: "bank"}
@@ -167,7 +166,7 @@ func (w *fleetWorld) add(count int) []*socketPod {
 		object := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: bankRuntime.Namespace, Name: p.name, UID: types.UID("uid-" + p.name),
-				Labels: map[string]string{runtimeLabel: bankRuntime.Name},
+				Labels: v1alpha1.RuntimeLabels(bankRuntime.Name),
 			},
 			Spec: corev1.PodSpec{NodeName: "node-" + p.name},
 			Status: corev1.PodStatus{
@@ -472,59 +471,4 @@ func TestARuntimeThatIsDeletedIsLeftAlone(t *testing.T) {
 		pods[0].process.with(func() { left = pods[0].process.tell == nil })
 		return left
 	})
-}
-
-// BenchmarkFleet is what the control plane takes when five of 200 pods with 10,000
-// shards die at once. The pods are in the same process, so their work counts too.
-func BenchmarkFleet(b *testing.B) {
-	aggregates := map[string]int{}
-	for i := range 50 {
-		aggregates[fmt.Sprintf("aggregate-%02d", i)] = 200
-	}
-	w := newFleetWorld(b, aggregates)
-	w.store.staleFor = 300 * time.Millisecond // 200 pods read 10,000 rows each
-	pods := w.add(200)
-	began := time.Now()
-	w.lead()
-	owned := func() bool {
-		owners := w.store.owners()
-		return owners[""] == 0
-	}
-	w.wait(2*time.Minute, "owned", owned)
-	b.ReportMetric(time.Since(began).Seconds(), "s/start")
-	round := 0
-	for b.Loop() {
-		b.StopTimer()
-		victims := pods[5*(round%40) : 5*(round%40)+5]
-		w.wait(3*time.Minute, "spread", func() bool {
-			for _, p := range victims {
-				if w.store.owners()[p.process.incarnation] < 25 {
-					return false
-				}
-			}
-			return true
-		})
-		b.StartTimer()
-		for _, p := range victims {
-			p.kill()
-		}
-		w.wait(time.Minute, "taken over", func() bool {
-			owners := w.store.owners()
-			for _, p := range victims {
-				if owners[p.process.incarnation] > 0 {
-					return false
-				}
-			}
-			return true
-		})
-		b.StopTimer()
-		round++
-		for i, p := range victims {
-			p.revive(fmt.Sprintf("%s-%d-%d", p.name, round, i))
-		}
-		b.StartTimer()
-	}
-	if id := (placement.ShardID{Aggregate: "aggregate-00"}); w.store.row(id).epoch == 0 {
-		b.Error("nothing was owned")
-	}
 }

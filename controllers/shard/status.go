@@ -2,17 +2,13 @@ package shard
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
+	verdict "github.com/leftfold/leftfold/controllers/internal/status"
 )
-
-// maxMessage is how many characters a condition's message may have.
-const maxMessage = 32768
 
 // statusOf is what a Shard's status should be. Times of conditions that stay are
 // kept.
@@ -25,7 +21,7 @@ func statusOf(object *v1alpha1.Shard, seen *Shard, now time.Time) v1alpha1.Shard
 	}
 	status.Epoch, status.Restarts = new(seen.Epoch), new(seen.Restarts)
 	status.LastFailover = failoverStatus(seen.LastFailover)
-	setConditions(&status.Conditions, object.Generation, seen, now)
+	status.Conditions = verdictOf(seen).Conditions(status.Conditions, object.Generation, now)
 	return status
 }
 
@@ -42,55 +38,23 @@ func failoverStatus(f *Failover) *v1alpha1.ShardFailover {
 	return status
 }
 
-// setConditions writes down what is going on with a shard: Ready, and Reconciling
-// or Stalled while they apply.
-func setConditions(conditions *[]metav1.Condition, generation int64, seen *Shard, now time.Time) {
-	set := func(kind string, value metav1.ConditionStatus, message string) {
-		meta.SetStatusCondition(conditions, metav1.Condition{
-			Type: kind, Status: value, Reason: seen.Reason, Message: cut(message),
-			ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now).Rfc3339Copy(),
-		})
-	}
-	message := describe(seen)
-	ready := metav1.ConditionFalse
-	if seen.State == Owned {
-		ready = metav1.ConditionTrue
-	}
-	set(v1alpha1.ConditionReady, ready, message)
-	for kind, applies := range map[string]bool{
-		v1alpha1.ConditionReconciling: seen.State == Claiming || seen.State == HandingOff,
-		v1alpha1.ConditionStalled:     seen.State == Stalled,
-	} {
-		if applies {
-			set(kind, metav1.ConditionTrue, message)
-		} else {
-			meta.RemoveStatusCondition(conditions, kind)
-		}
-	}
-}
-
-func cut(message string) string {
-	if len(message) <= maxMessage {
-		return message
-	}
-	return strings.ToValidUTF8(message[:maxMessage], "")
-}
-
-// describe says in words what is going on with a shard.
-func describe(seen *Shard) string {
+// verdictOf says how a shard fares.
+func verdictOf(seen *Shard) verdict.Verdict {
 	switch seen.State {
 	case Owned:
-		return fmt.Sprintf("Pod %s serves the shard.", seen.Pod)
+		ready := verdict.Ready(fmt.Sprintf("Pod %s serves the shard.", seen.Pod))
+		ready.Reason = seen.Reason
+		return ready
 	case Claiming:
-		return "A pod is taking the shard over."
+		return verdict.Progressing(seen.Reason, "A pod is taking the shard over.")
 	case HandingOff:
-		return "The shard moves from one pod to another, as planned."
+		return verdict.Progressing(seen.Reason, "The shard moves from one pod to another, as planned.")
 	case Stalled:
-		return "The shard failed on every pod it was tried on; it is tried again when its Aggregate changes. Last: " + seen.Message
-	default:
-		if seen.Message != "" {
-			return "No pod serves the shard. Last: " + seen.Message
-		}
-		return "No pod serves the shard."
+		return verdict.Stalled(seen.Reason, "The shard failed on every pod it was tried on, and is tried again when its Aggregate changes. It says: "+seen.Message)
 	}
+	message := "No pod serves the shard."
+	if seen.Message != "" {
+		message += " It said: " + seen.Message
+	}
+	return verdict.NotReady(seen.Reason, message)
 }

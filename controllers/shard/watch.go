@@ -27,9 +27,6 @@ import (
 // +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=leftfold.io,resources=runtimes;shards,verbs=get;list;watch
 
-// runtimeLabel is on all that belongs to a Runtime.
-const runtimeLabel = "leftfold.io/runtime"
-
 // revisionAnnotation is what a Deployment numbers its ReplicaSets by.
 const revisionAnnotation = "deployment.kubernetes.io/revision"
 
@@ -60,7 +57,7 @@ func (f *Fleet) watch(ctx context.Context) error {
 }
 
 func runtimeOf(_ context.Context, object client.Object) []reconcile.Request {
-	name := object.GetLabels()[runtimeLabel]
+	name := object.GetLabels()[v1alpha1.LabelRuntime]
 	if name == "" {
 		return nil
 	}
@@ -88,7 +85,7 @@ func (f *Fleet) Reconcile(ctx context.Context, request reconcile.Request) (recon
 		return reconcile.Result{}, fmt.Errorf("read Runtime: %w", err)
 	}
 	var list corev1.PodList
-	err := f.config.Client.List(ctx, &list, client.InNamespace(request.Namespace), client.MatchingLabels{runtimeLabel: request.Name})
+	err := f.config.Client.List(ctx, &list, client.InNamespace(request.Namespace), client.MatchingLabels(v1alpha1.RuntimeSelector(request.Name)))
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("list pods: %w", err)
 	}
@@ -147,7 +144,7 @@ func (f *Fleet) zone(ctx context.Context, node string) string {
 // remember reads what Shard objects say of restarts and failovers before.
 func (f *Fleet) remember(ctx context.Context, runtime types.NamespacedName) (map[placement.ShardID]memory, error) {
 	var list v1alpha1.ShardList
-	err := f.config.Client.List(ctx, &list, client.InNamespace(runtime.Namespace), client.MatchingLabels{runtimeLabel: runtime.Name})
+	err := f.config.Client.List(ctx, &list, client.InNamespace(runtime.Namespace), client.MatchingLabels(v1alpha1.RuntimeSelector(runtime.Name)))
 	if err != nil {
 		return nil, fmt.Errorf("list Shards: %w", err)
 	}
