@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -37,8 +38,10 @@ func (s *scope) postgres(ctx context.Context) (status.Verdict, time.Duration, er
 		return unready(err)
 	}
 	// Told before anything is done: a status with a version says that the schema
-	// may be this EventStore's, which a deletion has to know.
-	if !current || s.before.Status.Version == "" {
+	// may be this EventStore's, which a deletion has to know. Where the last try
+	// ended Stalled there is nothing new to tell before this one has ended.
+	stalled := meta.IsStatusConditionTrue(s.before.Status.Conditions, v1alpha1.ConditionStalled)
+	if s.before.Status.Version == "" || !current && !stalled {
 		if err := s.say(ctx, status.Progressing(v1alpha1.ReasonMigrating,
 			fmt.Sprintf("The tables of schema %q are being brought up to date.", s.schema()))); err != nil {
 			return status.Verdict{}, 0, err

@@ -16,10 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/controllers/internal/index"
 )
-
-// secretIndex finds EventStores by the Secret that they name.
-const secretIndex = "eventstore.connectionSecret"
 
 // Cluster reads what tells this cluster from others: the UID of its namespace
 // kube-system. The operator needs the right to read that one namespace.
@@ -31,7 +29,8 @@ func Cluster(ctx context.Context, reader client.Reader) (string, error) {
 	return string(namespace.UID), nil
 }
 
-// SetupWithManager makes the reconciler and has the manager run it.
+// SetupWithManager makes the reconciler and has the manager run it. The manager's
+// cache has the fields of package index.
 func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if o.Cluster == "" {
 		return errors.New("eventstore: Options.Cluster is empty")
@@ -40,40 +39,15 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		o.Events = mgr.GetEventRecorder(v1alpha1.FieldManager)
 	}
 	r := &Reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), cluster: o.Cluster, events: o.Events}
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.EventStore{}, secretIndex, secretOf); err != nil {
-		return fmt.Errorf("index EventStores by Secret: %w", err)
-	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("eventstore").
 		// A deletion changes the generation; the reconciler's own writes do not.
 		For(&v1alpha1.EventStore{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret), builder.OnlyMetadata).
+		Watches(&corev1.Secret{},
+			index.Enqueue(r.client, func() client.ObjectList { return &v1alpha1.EventStoreList{} }, index.SecretOfStore), builder.OnlyMetadata).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(ofVolume)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce}).
 		Complete(r)
-}
-
-func secretOf(object client.Object) []string {
-	store, is := object.(*v1alpha1.EventStore)
-	if !is || store.Spec.Postgres == nil {
-		return nil
-	}
-	return []string{store.Spec.Postgres.ConnectionSecretRef.Name}
-}
-
-// ofSecret are the EventStores that name the Secret.
-func (r *Reconciler) ofSecret(ctx context.Context, secret client.Object) []reconcile.Request {
-	var stores v1alpha1.EventStoreList
-	if err := r.client.List(ctx, &stores, client.InNamespace(secret.GetNamespace()), client.MatchingFields{secretIndex: secret.GetName()}); err != nil {
-		// The cache answers; it has the index.
-		ctrl.LoggerFrom(ctx).Error(err, "cannot find the EventStores that a Secret belongs to", "secret", secret.GetName())
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(stores.Items))
-	for i := range stores.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&stores.Items[i])})
-	}
-	return requests
 }
 
 // ofVolume is the EventStore that a volume is labelled with.
