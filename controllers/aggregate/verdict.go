@@ -29,6 +29,8 @@ func judge(s *scope) *status.Verdict {
 	case !s.seen:
 		return verdict(status.Progressing(v1alpha1.ReasonRuntimeNotReady,
 			fmt.Sprintf("no pod of Runtime %q has told of this Aggregate yet", s.runtime.Name)))
+	case !slices.ContainsFunc(s.view.Members, func(m shard.Member) bool { return m.Ready }):
+		return verdict(status.Progressing(v1alpha1.ReasonRuntimeNotReady, fmt.Sprintf("no pod of Runtime %q is ready", s.runtime.Name)))
 	case d == nil || d.Observed < generation:
 		return verdict(status.Progressing(v1alpha1.ReasonProgressing,
 			fmt.Sprintf("the pods of Runtime %q have not taken up generation %d yet", s.runtime.Name, generation)))

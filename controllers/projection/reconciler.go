@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -84,6 +85,8 @@ type scope struct {
 	runtime string
 	// seen tells that what the Fleet sees of the Runtime is complete.
 	seen bool
+	// served: a pod of the Runtime is ready.
+	served bool
 	// definition is what the pods made of this very object, progress how far it
 	// is; nil before they have told.
 	definition *shard.Definition
@@ -118,6 +121,7 @@ func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (*scope
 	}
 	view, ok := r.Views.View(types.NamespacedName{Namespace: key.Namespace, Name: s.runtime})
 	s.seen = ok && view.Surveyed
+	s.served = slices.ContainsFunc(view.Members, func(m shard.Member) bool { return m.Ready })
 	if d, ok := view.Definition(v1alpha1.KindProjection, key.Name); ok && d.UID == s.object.UID {
 		s.definition = &d
 	}

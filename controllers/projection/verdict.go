@@ -33,6 +33,8 @@ func judge(s *scope) *status.Verdict {
 	case !s.seen:
 		return verdict(status.Progressing(v1alpha1.ReasonRuntimeNotReady,
 			fmt.Sprintf("no pod of Runtime %q has told of this Projection yet", s.runtime)))
+	case !s.served:
+		return verdict(status.Progressing(v1alpha1.ReasonRuntimeNotReady, fmt.Sprintf("no pod of Runtime %q is ready", s.runtime)))
 	case d == nil || d.Observed < generation:
 		return verdict(status.Progressing(v1alpha1.ReasonProgressing,
 			fmt.Sprintf("the pods of Runtime %q have not taken up generation %d yet", s.runtime, generation)))
