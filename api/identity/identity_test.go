@@ -8,7 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -72,7 +72,7 @@ func server(t *testing.T, source Source, only ...string) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: h, TLSConfig: ServerConfig(source), ErrorLog: log.New(io.Discard, "", 0)}
+	s := &http.Server{Handler: h, TLSConfig: ServerConfig(source), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

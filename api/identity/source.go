@@ -27,7 +27,7 @@ const (
 // in bursts; a certificate that is a second late is none too late.
 const lookEvery = time.Second
 
-// ErrNoCertificate: a Holder was given none yet.
+// ErrNoCertificate is what a Holder gives that was given nothing yet.
 var ErrNoCertificate = errors.New("there is no certificate yet")
 
 // Material is one's certificate with its key, and whom one trusts.

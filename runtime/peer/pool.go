@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	// DefaultPeerCalls and DefaultCalls bound the calls that are with one other
-	// process, and with all: as many as routing holds come loose at once when a
-	// shard has found its owner.
+	// DefaultPeerCalls bounds the calls that are with one other process: as many
+	// as routing holds come loose at once when a shard has found its owner.
 	DefaultPeerCalls = 4096
-	DefaultCalls     = 8192
+	// DefaultCalls is the bound for all processes together.
+	DefaultCalls = 8192
 	// connectTimeout bounds the making of a connection. A living process in the
 	// same cluster needs some milliseconds.
 	connectTimeout = time.Second

@@ -2,8 +2,6 @@ package peer
 
 import (
 	"context"
-	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -73,7 +71,7 @@ func serveOn(t testing.TB, ca *identity.Authority, listener net.Listener, local 
 	mux.Handle(path, identity.Only(handler, self))
 	s := &http.Server{
 		Handler: mux, TLSConfig: identity.ServerConfig(source(t, ca, self)),
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 10000}, ErrorLog: log.New(io.Discard, "", 0),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 10000}, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
 	done := make(chan struct{})
 	go func() {

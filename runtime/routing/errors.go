@@ -20,8 +20,8 @@ var (
 // errSuperseded ends a call to an owner that has lost its shard.
 var errSuperseded = errors.New("the shard has another owner")
 
-// NotOwnerError: the process that was called does not own the shard; nothing ran.
-// It is a shard.ErrNotOwner.
+// NotOwnerError says that the process that was called does not own the shard;
+// nothing ran. It is a shard.ErrNotOwner.
 type NotOwnerError struct {
 	// Hint is who owns the shard as far as that process knows.
 	Hint Remote

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -84,7 +82,7 @@ func (p *pods) start() *pod {
 	path, handler := peer.NewHandler(d.router.Local(), 0, quiet)
 	mux := http.NewServeMux()
 	mux.Handle(path, identity.Only(handler, name))
-	d.server = &http.Server{Handler: mux, TLSConfig: identity.ServerConfig(p.source), ErrorLog: log.New(io.Discard, "", 0)}
+	d.server = &http.Server{Handler: mux, TLSConfig: identity.ServerConfig(p.source), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	go func() {
 		defer close(d.served)
 		_ = d.server.ServeTLS(listener, "", "")
