@@ -60,6 +60,7 @@ func TestWhatTheOperatorAsksReachesThePod(t *testing.T) {
 	o.Drain()
 	r.wantAsked("drain")
 
+	o.Until("the survey that every stream begins with", func(s *controltest.Seen) bool { return s.Surveys == 1 })
 	r.pod.mu.Lock()
 	r.pod.survey = func(context.Context) *leftfoldv1.Survey { return &leftfoldv1.Survey{Error: "no store"} }
 	r.pod.mu.Unlock()

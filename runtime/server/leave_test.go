@@ -44,6 +44,7 @@ func (r *managedRig) dismisses(t *testing.T) bool {
 }
 
 func TestAPodThatLeavesHandsItsShardsOffAndServesUntilThen(t *testing.T) {
+	t.Parallel()
 	r := newFleet(t, postgresPlace(t)).start(t, probe(t))
 	o := r.operator(t)
 	grantAll(o)
@@ -73,6 +74,7 @@ func TestAPodThatLeavesHandsItsShardsOffAndServesUntilThen(t *testing.T) {
 }
 
 func TestAPodThatLeavesWithoutAnOperatorDrainsByItself(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, postgresPlace(t))
 	r, other := f.start(t, probe(t), brisk), f.start(t, probe(t), brisk)
 	o := r.operator(t)
@@ -93,6 +95,7 @@ func TestAPodThatLeavesWithoutAnOperatorDrainsByItself(t *testing.T) {
 }
 
 func TestCallsUnderWayEndBeforeAPodDoes(t *testing.T) {
+	t.Parallel()
 	r := newFleet(t, postgresPlace(t)).start(t, probe(t))
 	o := r.operator(t)
 	grantAll(o)
