@@ -33,9 +33,12 @@ const (
 	// firstBackoff is before the second dial in a row that came to nothing; it
 	// doubles up to maxBackoff.
 	firstBackoff, maxBackoff = 20 * time.Millisecond, time.Second
-	// maxDials is how many lines dial at a time, so that a start of many pods at
-	// once does not hold up what is urgent. Redials do not count.
+	// maxDials is how many pods are dialled at a time or are about to tell what they
+	// know, so that a start of many pods at once takes neither all time nor much
+	// memory: each tells of all shards that the store has. Redials do not count.
 	maxDials = 32
+	// tellTimeout is how long a pod may take for that before others have their turn.
+	tellTimeout = 2 * time.Second
 )
 
 // linkConfig is what a link needs of the Fleet.
@@ -128,11 +131,13 @@ func (l *link) run(ctx context.Context) {
 func (l *link) connect(ctx context.Context, hurry bool) (end eventKind, wasOpen bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	patience := redialTimeout
+	patience, told := redialTimeout, func() {}
 	if !hurry {
 		patience = dialTimeout
 		select {
 		case l.dials <- struct{}{}:
+			told = sync.OnceFunc(func() { <-l.dials })
+			defer told()
 		case <-ctx.Done():
 			return lost, false
 		}
@@ -140,9 +145,6 @@ func (l *link) connect(ctx context.Context, hurry bool) (end eventKind, wasOpen 
 	timer := time.AfterFunc(patience, cancel)
 	defer timer.Stop()
 	s, welcome, err := l.open(ctx)
-	if !hurry {
-		<-l.dials
-	}
 	if err != nil {
 		if s != nil {
 			s.close()
@@ -153,7 +155,8 @@ func (l *link) connect(ctx context.Context, hurry bool) (end eventKind, wasOpen 
 	if !timer.Stop() {
 		return unanswered, false
 	}
-	return l.serve(ctx, cancel, s, welcome), true
+	defer time.AfterFunc(tellTimeout, told).Stop()
+	return l.serve(ctx, cancel, s, welcome, told), true
 }
 
 // session is a connection with a stream on it.
@@ -208,8 +211,9 @@ func (l *link) open(ctx context.Context) (*session, *leftfoldv1.ControlReply, er
 
 var errNotThePod = errors.New("the process that answers is another pod's")
 
-// serve has messages sent and hands replies on, until the stream ends.
-func (l *link) serve(ctx context.Context, cut context.CancelFunc, s *session, welcome *leftfoldv1.ControlReply) eventKind {
+// serve has messages sent and hands replies on, until the stream ends. It calls told
+// when the pod has told all it knows.
+func (l *link) serve(ctx context.Context, cut context.CancelFunc, s *session, welcome *leftfoldv1.ControlReply, told func()) eventKind {
 	out := newOutbox()
 	l.mu.Lock()
 	l.out, l.cut = out, cut
@@ -236,6 +240,9 @@ func (l *link) serve(ctx context.Context, cut context.CancelFunc, s *session, we
 		}
 		if !l.tell(event{kind: heard, uid: l.pod.uid, reply: reply}) {
 			return lost
+		}
+		if reply.GetSurvey() != nil {
+			told()
 		}
 	}
 }
