@@ -128,8 +128,7 @@ func TestAPodBecomesReadyWithoutAnAPIServerLogsInJSONAndEndsWellOnSIGTERM(t *tes
 	for deadline := time.Now().Add(patience); !ready(); <-poll.C {
 		if time.Now().After(deadline) {
 			_ = cmd.Process.Kill()
-			<-exited
-			t.Fatalf("it does not become ready: %s", logs.String())
+			t.Fatalf("it does not become ready, and ended with %v: %s", <-exited, logs.String())
 		}
 	}
 	begun := time.Now()

@@ -112,15 +112,6 @@ func count(s *controltest.Seen, state leftfoldv1.ShardState) int {
 	return n
 }
 
-// tellOwners tells a pod who owns which shards, as another pod's survey has it.
-func tellOwners(o *controltest.Operator) {
-	var owners []*leftfoldv1.Owner
-	for _, s := range o.Survey().GetShards() {
-		owners = append(owners, &leftfoldv1.Owner{Shard: s.GetShard(), Epoch: s.GetEpoch(), Incarnation: s.GetOwner(), Address: s.GetAddress()})
-	}
-	o.Owners(owners...)
-}
-
 func shardName(number int32) control.Shard { return control.Shard{Aggregate: "probe", Number: number} }
 
 // brisk makes a pod that has no operator act soon.

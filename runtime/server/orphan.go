@@ -32,13 +32,13 @@ import (
 // two of them, or an operator, want the same shard after all, the store lets one.
 
 const (
-	// silenceMin and silenceOver: an operator is gone when it was not heard for a
+	// leastSilence and silenceOver: an operator is gone when it was not heard for a
 	// heartbeat timeout, which is how long it would itself wait for a pod, and a
 	// second more, in which a connection is made again; but not before two
 	// seconds. A new leader may take longer than that to come. What pods do
 	// meanwhile does no harm: it finds the shards where they are.
-	silenceMin  = 2 * time.Second
-	silenceOver = time.Second
+	leastSilence = 2 * time.Second
+	silenceOver  = time.Second
 	// firstSilence is the same for a pod that was never heard of: an operator has
 	// to learn from the API server that there is one, and may be starting itself.
 	// Else the first pod of many would take all shards.
@@ -53,7 +53,7 @@ const (
 	// be served here.
 	orphanPause, orphanPauseMax = 500 * time.Millisecond, 10 * time.Second
 	// looks are at least and at most so far apart; else a quarter of the timeout.
-	lookMin, lookMax = 50 * time.Millisecond, 500 * time.Millisecond
+	lookOften, lookSeldom = 50 * time.Millisecond, 500 * time.Millisecond
 	// orphanForgiven: a shard that was served for so long begins anew with its
 	// pauses.
 	orphanForgiven = time.Minute
@@ -77,7 +77,7 @@ type sighting struct {
 
 // silence is how long an operator may go unheard.
 func (p *pod) silence() time.Duration {
-	return max(p.w.member.timeout+silenceOver, silenceMin)
+	return max(p.w.member.timeout+silenceOver, leastSilence)
 }
 
 // alone tells that there is no operator, as far as can be told here.
@@ -90,7 +90,7 @@ func (p *pod) alone() bool {
 
 // tendOrphans looks after orphans until the process ends.
 func (p *pod) tendOrphans() {
-	every := min(max(p.w.member.timeout/4, lookMin), lookMax)
+	every := min(max(p.w.member.timeout/4, lookOften), lookSeldom)
 	p.orphans.seen = map[control.Shard]*sighting{}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()

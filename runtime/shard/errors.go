@@ -29,7 +29,7 @@ var (
 	ErrStuck = errors.New("the shard does not get on")
 )
 
-// ClaimRefusedError: the shard had another epoch than the expected one. It is an
+// ClaimRefusedError says that the shard had another epoch than expected. It is an
 // ErrNotOwner.
 type ClaimRefusedError struct {
 	// Row is the shard's row as the store had it then.

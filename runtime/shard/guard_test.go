@@ -60,7 +60,7 @@ func TestOpenClaimsOnlyFromTheExpectedEpoch(t *testing.T) {
 	r := newRig(t)
 	other := r.another()
 	now := other.s.Lease().Epoch
-	<-r.lost // it has noticed, and may open the shard again
+	wantNotOwner(t, <-r.lost) // it has noticed, and may open the shard again
 	for name, expected := range map[string]int64{"an old epoch": now - 1, "one that is to come": now + 1} {
 		_, err := r.host.Open(t.Context(), shard.Spec{ID: r.id, Expected: &expected, Aggregate: "account", Definition: r.def})
 		var refused *shard.ClaimRefusedError
