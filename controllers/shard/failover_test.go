@@ -185,12 +185,12 @@ func TestMostPodsSilentAtOnceAreTheObserversFault(t *testing.T) {
 			w.freeze(p, true)
 			w.store.beat(p.process.incarnation, true)
 		}
-		asked := pods[2].process.asked
+		asked := pods[2].process.surveys()
 		w.pass(4 * time.Second)
 		if got := w.store.epochs(); got != before {
 			t.Errorf("%d claims happened though the store hears the silent pods", got-before)
 		}
-		if pods[2].process.asked == asked {
+		if pods[2].process.surveys() == asked {
 			t.Error("the store's heartbeats were not asked for")
 		}
 		for _, p := range pods[:2] {

@@ -79,7 +79,7 @@ func (m *metrics) show(runtime types.NamespacedName, v *View) {
 	for state, count := range members {
 		m.members.WithLabelValues(runtime.Namespace, runtime.Name, state).Set(float64(count))
 	}
-	shards := map[ShardState]int{Owned: 0, Claiming: 0, HandingOff: 0, Unowned: 0, Stalled: 0}
+	shards := map[State]int{Owned: 0, Claiming: 0, HandingOff: 0, Unowned: 0, Stalled: 0}
 	for i := range v.Shards {
 		shards[v.Shards[i].State]++
 	}

@@ -178,7 +178,7 @@ func (p *pool) sleep() time.Duration {
 			next = at
 		}
 	}
-	return max(0, next.Sub(time.Now()))
+	return max(0, time.Until(next))
 }
 
 // sooner sets what is due to the earlier of two times.

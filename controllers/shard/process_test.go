@@ -407,17 +407,11 @@ func (p *process) with(do func()) {
 	do()
 }
 
-// serves lists the shards that it says it serves.
-func (p *process) serves() []placement.ShardID {
+// surveys counts how often it was asked what the store knows.
+func (p *process) surveys() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var list []placement.ShardID
-	for id, r := range p.shards {
-		if r.GetState() == leftfoldv1.ShardState_SHARD_STATE_SERVING {
-			list = append(list, id)
-		}
-	}
-	return list
+	return p.asked
 }
 
 // knows tells who the process takes for the owner.

@@ -131,10 +131,8 @@ func TestAPodAllOfWhoseShardsFailIsDeleted(t *testing.T) {
 			sick.fail(id, leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_REFUSED, "no disk")
 		}
 		w.pass(2 * time.Minute)
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if !slices.Equal(w.deleted, []string{pods[0].pod.name}) {
-			t.Errorf("deleted pods are %v", w.deleted)
+		if got := w.deletedPods(); !slices.Equal(got, []string{pods[0].pod.name}) {
+			t.Errorf("deleted pods are %v", got)
 		}
 	})
 }
@@ -145,12 +143,12 @@ func TestAPodThatIsNotReadyForLongIsDeleted(t *testing.T) {
 		w.pass(5 * time.Second)
 		w.change(func() { pods[0].pod.ready = false })
 		w.pass(50 * time.Second)
-		if len(w.deleted) > 0 {
-			t.Errorf("%v were deleted after less than a minute", w.deleted)
+		if got := w.deletedPods(); len(got) > 0 {
+			t.Errorf("%v were deleted after less than a minute", got)
 		}
 		w.pass(20 * time.Second)
-		if !slices.Equal(w.deleted, []string{pods[0].pod.name}) {
-			t.Errorf("deleted pods are %v", w.deleted)
+		if got := w.deletedPods(); !slices.Equal(got, []string{pods[0].pod.name}) {
+			t.Errorf("deleted pods are %v", got)
 		}
 	})
 }
@@ -266,6 +264,8 @@ func TestASteadyRuntimeChangesNothing(t *testing.T) {
 		if w.store.epochs() != epochs {
 			t.Error("shards moved")
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		for _, c := range w.changed {
 			if c.runtime || len(c.aggregates)+len(c.projections)+len(c.shards) > 0 {
 				t.Errorf("the view changed: %+v", c)

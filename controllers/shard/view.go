@@ -48,21 +48,21 @@ type Member struct {
 	Shards int
 }
 
-// ShardState is what is going on with a shard.
-type ShardState string
+// State is what is going on with a shard.
+type State string
 
 // States of a shard.
 const (
 	// Unowned: nobody serves it, and nobody is asked to.
-	Unowned ShardState = "Unowned"
+	Unowned State = "Unowned"
 	// Claiming: a pod was asked to take it.
-	Claiming ShardState = "Claiming"
+	Claiming State = "Claiming"
 	// Owned: a pod serves it.
-	Owned ShardState = "Owned"
+	Owned State = "Owned"
 	// HandingOff: it moves from one living pod to another, as planned.
-	HandingOff ShardState = "HandingOff"
+	HandingOff State = "HandingOff"
 	// Stalled: it failed after every restart, and no more are made.
-	Stalled ShardState = "Stalled"
+	Stalled State = "Stalled"
 )
 
 // Shard is a shard and who owns it.
@@ -73,7 +73,7 @@ type Shard struct {
 	First, Last int32
 	// Epoch counts its owners. 0: never owned.
 	Epoch int64
-	State ShardState
+	State State
 	// Pod and Node of its owner, and the owner's incarnation. Empty: nobody
 	// serves it.
 	Pod, Node, Owner string

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -293,6 +294,13 @@ func (l *memoryLine) serve(ctx context.Context, process *process) eventKind {
 			process.receive(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Ping{Ping: &leftfoldv1.Ping{}}})
 		}
 	}
+}
+
+// deletedPods lists the pods whose deletion was asked for.
+func (w *world) deletedPods() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.deleted)
 }
 
 // shown is the view as it is now.
