@@ -19,7 +19,7 @@ const LivingAfter = 10 * time.Second
 // dropLockTimeout is how long a drop waits for somebody who reads a table.
 const dropLockTimeout = 5 * time.Second
 
-// LivingError: runtime processes still use the schema.
+// LivingError says that runtime processes still use the schema.
 type LivingError struct {
 	Schema string
 	// Runtimes are the names of theirs, sorted.

@@ -17,8 +17,8 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// ErrSchemaTooNew: the tables were changed by a newer release so that this one
-// cannot use them any more.
+// ErrSchemaTooNew says that the tables were changed by a newer release so that this
+// one cannot use them any more.
 var ErrSchemaTooNew = errors.New("the schema is too new for this release")
 
 // The migrations expand first: a release only adds what its predecessor can

@@ -23,7 +23,7 @@ type Owner struct {
 // String is the owner as the schema holds it: <cluster>/<namespace>/<name>.
 func (o Owner) String() string { return strings.Join([]string{o.Cluster, o.Namespace, o.Name}, "/") }
 
-// InUseError: the schema belongs to another EventStore.
+// InUseError says that the schema belongs to another EventStore.
 type InUseError struct {
 	Schema string
 	// Owner is the other, as Owner.String gives it.

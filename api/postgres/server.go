@@ -11,8 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrUnsuitable: the server answers, but would not keep what it acknowledges, or
-// cannot be used as Leftfold uses it. The text names the setting and the fix.
+// ErrUnsuitable says that the server answers, but would not keep what it
+// acknowledges, or cannot be used as Leftfold uses it. The text names the setting
+// and the fix.
 var ErrUnsuitable = errors.New("the server is not safe to use")
 
 // Supported versions of the server.

@@ -31,6 +31,35 @@ func TestOpeningARealServerWithUnsafeSettingsFailsWithTheFix(t *testing.T) {
 	}
 }
 
+func TestASchemaThatANewerReleaseChangedIsUsedWhileItSaysThatItCanBe(t *testing.T) {
+	o := Options{URL: pgtest.URL(t), Schema: pgtest.Schema(t)}
+	for _, step := range []struct {
+		name, change string // made by the newer release
+		refused      bool
+	}{
+		{"it only added", "INSERT INTO goose_db_version (version_id, is_applied) VALUES (900, true); ALTER TABLE event ADD COLUMN later text", false},
+		{"it took away what this release needs", "UPDATE compatibility SET minimum_version = 900", true},
+	} {
+		s, err := Open(t.Context(), o)
+		if err != nil {
+			t.Fatalf("before %s: %v", step.name, err)
+		}
+		if _, err := s.projection.Exec(t.Context(), step.change); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s, err = Open(t.Context(), o)
+		if err == nil {
+			_ = s.Close()
+		}
+		if refused := errors.Is(err, eventstore.ErrUnsafe) && strings.Contains(err.Error(), "too new"); refused != step.refused || !refused && err != nil {
+			t.Errorf("when %s: open gives %v; want refused: %v", step.name, err, step.refused)
+		}
+	}
+}
+
 func TestEveryConnectionRunsReadCommittedWithoutTimeoutsOfTheRole(t *testing.T) {
 	s, err := Open(t.Context(), Options{
 		URL:    pgtest.URL(t) + "&options=-c%20default_transaction_isolation%3Dserializable%20-c%20statement_timeout%3D1234",
