@@ -13,12 +13,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/controllers/internal/index"
 	"github.com/leftfold/leftfold/controllers/internal/status"
 	"github.com/leftfold/leftfold/controllers/shard"
 )
@@ -45,14 +45,15 @@ type Reconciler struct {
 }
 
 // SetupWithManager has the Reconciler called when an Aggregate, its Runtime, one
-// of its Shards, or what the Fleet sees of it changes.
+// of its Shards, or what the Fleet sees of it changes. The manager's cache has the
+// fields of package index.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	declared := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("aggregate").
 		For(&v1alpha1.Aggregate{}, declared).
 		Owns(&v1alpha1.Shard{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
-		Watches(&v1alpha1.Runtime{}, handler.EnqueueRequestsFromMapFunc(r.ofRuntime), declared).
+		Watches(&v1alpha1.Runtime{}, index.Enqueue(r.Client, newAggregates, index.RuntimeOfAggregate), declared).
 		WatchesRawSource(r.Views.Aggregates()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(r)
@@ -62,20 +63,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// ofRuntime lists the Aggregates that a Runtime hosts.
-func (r *Reconciler) ofRuntime(ctx context.Context, runtime client.Object) []reconcile.Request {
-	var all v1alpha1.AggregateList
-	if err := r.Client.List(ctx, &all, client.InNamespace(runtime.GetNamespace())); err != nil {
-		return nil // the cache has ended, and this process with it
-	}
-	var requests []reconcile.Request
-	for i := range all.Items {
-		if all.Items[i].Spec.RuntimeRef.Name == runtime.GetName() {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
-		}
-	}
-	return requests
-}
+func newAggregates() client.ObjectList { return &v1alpha1.AggregateList{} }
 
 // scope is what one visit works on.
 type scope struct {

@@ -48,7 +48,7 @@ func (r *Reconciler) applyShards(ctx context.Context, s *scope) error {
 	for _, each := range shards {
 		name := nameOf(s.object, each)
 		if spec, ok := wanted[name]; ok {
-			if _, err := apply.Object(ctx, r.Client, &v1alpha1.Shard{}, desired(s.object, name, spec)); err != nil {
+			if _, err := apply.Object(ctx, r.Client, r.Client, &v1alpha1.Shard{}, desired(s.object, name, spec)); err != nil {
 				return err
 			}
 		}

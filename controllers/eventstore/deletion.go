@@ -155,7 +155,7 @@ func (s *scope) leaveSQLite(ctx context.Context) (farewell, error) {
 		if !volume.DeletionTimestamp.IsZero() {
 			return farewell{}, nil // somebody has deleted it
 		}
-		if _, err := apply.Object(ctx, s.client, &corev1.PersistentVolumeClaim{}, claim(s.store, volume, true)); err != nil {
+		if _, err := apply.Object(ctx, s.client, s.live, &corev1.PersistentVolumeClaim{}, claim(s.store, volume, true)); err != nil {
 			return farewell{}, err
 		}
 		return over(eventDataKept, "PersistentVolumeClaim %q is kept; an EventStore of this name finds the data.", volume.Name), nil

@@ -29,7 +29,7 @@ func (s *scope) sqlite(ctx context.Context) (status.Verdict, time.Duration, erro
 		return status.Progressing(v1alpha1.ReasonProgressing, fmt.Sprintf(
 			"PersistentVolumeClaim %q of an EventStore before this one is still being deleted.", volume.Name)), 0, nil
 	}
-	_, err = apply.Object(ctx, s.client, &corev1.PersistentVolumeClaim{}, claim(s.store, volume, s.keeps()))
+	_, err = apply.Object(ctx, s.client, s.live, &corev1.PersistentVolumeClaim{}, claim(s.store, volume, s.keeps()))
 	unfit := func(text string) (status.Verdict, time.Duration, error) {
 		return status.Stalled(v1alpha1.ReasonStoreUnsuitable, text), retryPause(s.before.Status.Conditions, s.now), nil
 	}

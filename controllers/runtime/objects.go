@@ -26,17 +26,17 @@ func (r *Reconciler) applyObjects(ctx context.Context, s *scope) error {
 	}
 	p := &plan{runtime: s.runtime, store: s.store, image: r.Image, role: r.Role, storeDigest: digest}
 	if s.runtime.Spec.Pod.ServiceAccountName == "" {
-		if _, err := apply.Object(ctx, r.Client, &corev1.ServiceAccount{}, p.serviceAccount()); err != nil {
+		if _, err := apply.Object(ctx, r.Client, r.Live, &corev1.ServiceAccount{}, p.serviceAccount()); err != nil {
 			return err
 		}
 	}
 	if err := r.applyRoleBinding(ctx, p); err != nil {
 		return err
 	}
-	if _, err := apply.Object(ctx, r.Client, &corev1.Service{}, p.service()); err != nil {
+	if _, err := apply.Object(ctx, r.Client, r.Live, &corev1.Service{}, p.service()); err != nil {
 		return err
 	}
-	if _, err := apply.Object(ctx, r.Client, &policyv1.PodDisruptionBudget{}, p.disruptionBudget()); err != nil {
+	if _, err := apply.Object(ctx, r.Client, r.Live, &policyv1.PodDisruptionBudget{}, p.disruptionBudget()); err != nil {
 		return err
 	}
 	desired, err := p.deployment()
@@ -44,7 +44,7 @@ func (r *Reconciler) applyObjects(ctx context.Context, s *scope) error {
 		return err
 	}
 	var live appsv1.Deployment
-	if _, err := apply.Object(ctx, r.Client, &live, desired); err != nil {
+	if _, err := apply.Object(ctx, r.Client, r.Live, &live, desired); err != nil {
 		return err
 	}
 	s.deployment = &live
@@ -64,7 +64,7 @@ func (r *Reconciler) applyRoleBinding(ctx context.Context, p *plan) error {
 			return fmt.Errorf("delete RoleBinding %s, which is to another role: %w", key, err)
 		}
 	}
-	_, err := apply.Object(ctx, r.Client, &live, p.roleBinding())
+	_, err := apply.Object(ctx, r.Client, r.Live, &live, p.roleBinding())
 	return err
 }
 

@@ -25,7 +25,7 @@ func (r *Reconciler) giveIdentity(ctx context.Context, s *scope) error {
 		return fmt.Errorf("issue a certificate: %w", err)
 	}
 	s.again = leaf.RenewAt
-	_, err = apply.Unread(ctx, r.Client, r.Live, &present, identitySecret(s.runtime, leaf.Data))
+	_, err = apply.Object(ctx, r.Client, r.Live, &present, identitySecret(s.runtime, leaf.Data))
 	return err
 }
 

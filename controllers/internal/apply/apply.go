@@ -21,22 +21,14 @@ var ErrForeign = errors.New("an object of this name is there already that the op
 
 // Object brings an object to what it should be, and tells whether that was needed.
 //
-// live is an empty object of the kind, which is given the object as it is then. c
-// may read from a cache. desired is an apply configuration of the same kind, with name and namespace.
+// c may read from a cache, which may hold the operator's objects alone; what is
+// not in it is looked for by live, so that nobody else's object is taken for none.
+// object is an empty one of the kind, which is given the object as it is then.
+// desired is an apply configuration of the same kind, with name and namespace.
 //
 // Errors: ErrForeign when the object is there and is neither labelled as the
 // operator's nor under the owner that desired names; those of the API.
-func Object(ctx context.Context, c client.Client, live client.Object, desired runtime.ApplyConfiguration) (bool, error) {
-	return object(ctx, c, c, live, desired)
-}
-
-// Unread is Object for kinds that no cache holds, such as Secrets: it reads from
-// reader.
-func Unread(ctx context.Context, c client.Client, reader client.Reader, live client.Object, desired runtime.ApplyConfiguration) (bool, error) {
-	return object(ctx, c, reader, live, desired)
-}
-
-func object(ctx context.Context, c client.Client, reader client.Reader, live client.Object, desired runtime.ApplyConfiguration) (bool, error) {
+func Object(ctx context.Context, c client.Client, live client.Reader, object client.Object, desired runtime.ApplyConfiguration) (bool, error) {
 	wanted, err := asMap(desired)
 	if err != nil {
 		return false, err
@@ -46,27 +38,31 @@ func object(ctx context.Context, c client.Client, reader client.Reader, live cli
 		return false, fmt.Errorf("read the desired object: %w", err)
 	}
 	key := client.ObjectKeyFromObject(&head)
-	switch err := reader.Get(ctx, key, live); {
+	err = c.Get(ctx, key, object)
+	if apierrors.IsNotFound(err) {
+		err = live.Get(ctx, key, object)
+	}
+	switch {
 	case apierrors.IsNotFound(err):
-		return true, write(ctx, c, head.Kind, key, live, desired)
+		return true, write(ctx, c, head.Kind, key, object, desired)
 	case err != nil:
 		return false, fmt.Errorf("read %s %s: %w", head.Kind, key, err)
 	}
-	if !isOurs(live, &head) {
+	if !isOurs(object, &head) {
 		return false, fmt.Errorf("%s %q: %w", head.Kind, key.Name, ErrForeign)
 	}
-	there, err := asMap(live)
+	there, err := asMap(object)
 	if err != nil {
 		return false, err
 	}
-	same, err := upToDate(v1alpha1.FieldManager, live.GetManagedFields(), wanted, there)
+	same, err := upToDate(v1alpha1.FieldManager, object.GetManagedFields(), wanted, there)
 	if err != nil || same {
 		return false, err
 	}
-	return true, write(ctx, c, head.Kind, key, live, desired)
+	return true, write(ctx, c, head.Kind, key, object, desired)
 }
 
-func write(ctx context.Context, c client.Client, kind string, key types.NamespacedName, live client.Object, desired runtime.ApplyConfiguration) error {
+func write(ctx context.Context, c client.Client, kind string, key types.NamespacedName, object client.Object, desired runtime.ApplyConfiguration) error {
 	// A field that somebody else has changed is put back.
 	if err := c.Apply(ctx, desired, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership); err != nil {
 		return fmt.Errorf("apply %s %s: %w", kind, key, err)
@@ -76,8 +72,8 @@ func write(ctx context.Context, c client.Client, kind string, key types.Namespac
 	if err != nil {
 		return fmt.Errorf("encode %s %s: %w", kind, key, err)
 	}
-	reflect.ValueOf(live).Elem().SetZero()
-	if err := json.Unmarshal(text, live); err != nil {
+	reflect.ValueOf(object).Elem().SetZero()
+	if err := json.Unmarshal(text, object); err != nil {
 		return fmt.Errorf("decode %s %s: %w", kind, key, err)
 	}
 	return nil

@@ -27,8 +27,6 @@ const (
 	StoreOfRuntime = "spec.storeRef.name"
 	// RuntimeOfAggregate: Aggregates, by their Runtime.
 	RuntimeOfAggregate = "spec.runtimeRef.name"
-	// SourceOfProjection: Projections, by the Aggregates that they read.
-	SourceOfProjection = "spec.sources.aggregate"
 )
 
 // Add registers all fields with a manager's cache. It is to be called once, before
@@ -50,13 +48,6 @@ func Add(ctx context.Context, indexer client.FieldIndexer) error {
 		}},
 		{&v1alpha1.Aggregate{}, RuntimeOfAggregate, func(o client.Object) []string {
 			return []string{o.(*v1alpha1.Aggregate).Spec.RuntimeRef.Name}
-		}},
-		{&v1alpha1.Projection{}, SourceOfProjection, func(o client.Object) []string {
-			var names []string
-			for _, source := range o.(*v1alpha1.Projection).Spec.Sources {
-				names = append(names, source.Aggregate)
-			}
-			return names
 		}},
 	}
 	for _, f := range fields {
