@@ -44,9 +44,9 @@ const (
 	// any of its grants before the shard is granted to another.
 	claimTimeout = 3 * time.Second
 	// releaseTimeout is how long a pod may drain a shard before it is taken from
-	// it: more than pods give to commands under way. The store's fence makes
-	// taking it harmless.
-	releaseTimeout = 10 * time.Second
+	// it: more than the 10 s that pods give to commands under way. The store's fence
+	// makes taking it harmless.
+	releaseTimeout = 12 * time.Second
 	// refusedPause is before another try at a shard of which a pod told nothing
 	// new when it refused it.
 	refusedPause = 100 * time.Millisecond

@@ -56,7 +56,7 @@
 //	          +---------------------- releasing <---+   +--> failing     |
 //	                                      |                   |  |       |
 //	                 RELEASED, or nothing |      RestartShard |  | StallShard
-//	                 for 10 s: grant      v                   v  v       |
+//	                 for 12 s: grant      v                   v  v       |
 //	                                   claiming           claiming  stalled
 //	                                                                     |
 //	                                          its definition changes: claiming

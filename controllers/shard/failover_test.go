@@ -422,6 +422,26 @@ func TestAClaimThatDoesNotEndGoesElsewhere(t *testing.T) {
 	})
 }
 
+func TestAClaimerThatDiesBeforeItServesIsFollowedAtOnce(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		pods[1].process.with(func() { pods[1].process.lags = func(placement.ShardID) bool { return true } })
+		w.kill(pods[0])
+		if w.store.owners()["bank-2-a"] != 9 {
+			t.Fatalf("owners are %v", w.store.owners())
+		}
+		w.kill(pods[1])
+		if got := w.store.owners()["bank-3-a"]; got != 18 {
+			t.Errorf("without any time going by, the last pod has %d of 18 shards", got)
+		}
+		w.wantOwned(pods[2])
+		if pods[2].process.refusals > 0 {
+			t.Errorf("%d grants were for an epoch that was over", pods[2].process.refusals)
+		}
+	})
+}
+
 func TestAShardThatIsNotReleasedIsTakenAway(t *testing.T) {
 	inWorld(t, map[string]int{"account": 4}, func(w *world) {
 		pods := w.add(2, 1)

@@ -173,11 +173,14 @@ type process struct {
 	ails func(placement.ShardID) *leftfoldv1.ShardReport
 	// stuck: a claim of the shard never ends.
 	stuck func(placement.ShardID) bool
+	// lags: it has claimed the shard, and does not get to serve it.
+	lags func(placement.ShardID) bool
 	// clings: it does not release the shard.
 	clings func(placement.ShardID) bool
 	// told is what it knows of owners, released and granted what it was asked.
 	told              map[placement.ShardID]*leftfoldv1.Owner
 	grants, releases  int
+	refusals          int
 	asked             int // surveys
 	drainAsked        bool
 	forgetful         bool // keeps no owners
@@ -356,9 +359,16 @@ func (p *process) take(id placement.ShardID, expected int64, orphan bool) {
 	}
 	r, ok := p.store.claim(id, expected, p.incarnation, p.address)
 	if !ok {
+		p.refusals++
 		p.report(&leftfoldv1.ShardReport{
 			Shard: wire, State: leftfoldv1.ShardState_SHARD_STATE_REFUSED, Epoch: r.epoch, Owner: r.owner, Address: r.address,
 		})
+		return
+	}
+	if !orphan {
+		p.report(&leftfoldv1.ShardReport{Shard: wire, State: leftfoldv1.ShardState_SHARD_STATE_CLAIMING, Epoch: r.epoch})
+	}
+	if p.lags != nil && p.lags(id) {
 		return
 	}
 	if p.ails != nil {

@@ -19,7 +19,10 @@ func (p *pool) hearShard(m *member, r *leftfoldv1.ShardReport) {
 	asked := s.phase == claiming && s.target == m.incarnation
 	switch r.GetState() {
 	case leftfoldv1.ShardState_SHARD_STATE_CLAIMING:
-		if s.phase == idle && !s.serving && r.GetEpoch() >= s.epoch {
+		switch {
+		case asked && r.GetEpoch() == s.epoch+1:
+			p.owned(s, r.GetEpoch(), m.incarnation) // claimed, and not caught up yet
+		case s.phase == idle && !s.serving && r.GetEpoch() >= s.epoch:
 			p.expect(s, m) // asked for by the leader before this one
 		}
 	case leftfoldv1.ShardState_SHARD_STATE_SERVING:
