@@ -21,7 +21,7 @@ import (
 	"github.com/leftfold/leftfold/controllers/internal/status"
 )
 
-// +kubebuilder:rbac:groups=leftfold.io,resources=shards/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=leftfold.io,resources=shards/status,verbs=patch
 
 const (
 	// writesPerSecond and writesAtOnce bound the writes of Shard status, so that a
