@@ -8,12 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -77,14 +79,14 @@ func (c *Cluster) provideStorage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wait := storagev1.VolumeBindingWaitForFirstConsumer
+	binding := storagev1.VolumeBindingWaitForFirstConsumer
 	retain := corev1.PersistentVolumeReclaimRetain
 	class := &storagev1.StorageClass{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        storageClass,
 			Annotations: map[string]string{"storageclass.kubernetes.io/is-default-class": "true"},
 		},
-		Provisioner: "kubernetes.io/no-provisioner", VolumeBindingMode: &wait, ReclaimPolicy: &retain,
+		Provisioner: "kubernetes.io/no-provisioner", VolumeBindingMode: &binding, ReclaimPolicy: &retain,
 	}
 	if _, err := client.StorageV1().StorageClasses().Create(ctx, class, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
@@ -114,12 +116,26 @@ func (c *Cluster) provideStorage(ctx context.Context) error {
 		if err := os.MkdirAll(volume.Spec.Local.Path, 0o755); err != nil {
 			return err
 		}
-		if _, err := volumes.Create(ctx, volume, metav1.CreateOptions{}); err != nil {
-			return err
+		// The one before may take a moment to go.
+		err := wait.PollUntilContextTimeout(ctx, deletedPoll, deletedWithin, true, func(ctx context.Context) (bool, error) {
+			_, err := volumes.Create(ctx, volume, metav1.CreateOptions{})
+			if apierrors.IsAlreadyExists(err) {
+				return false, nil
+			}
+			return err == nil, err
+		})
+		if err != nil {
+			return fmt.Errorf("make volume %s: %w", volume.Name, err)
 		}
 	}
 	return nil
 }
+
+// A volume without a claim is gone within moments of its deletion.
+const (
+	deletedPoll   = 50 * time.Millisecond
+	deletedWithin = 10 * time.Second
+)
 
 // volumes are the cluster's, spread over its nodes. A volume for one pod alone
 // (ReadWriteOncePod) may not be for one node (ReadWriteOnce) too, so there are
