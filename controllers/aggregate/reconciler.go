@@ -24,7 +24,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=leftfold.io,resources=aggregates,verbs=get;list;watch
-// +kubebuilder:rbac:groups=leftfold.io,resources=aggregates/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=leftfold.io,resources=aggregates/status,verbs=patch
 // +kubebuilder:rbac:groups=leftfold.io,resources=aggregates/finalizers,verbs=update
 // +kubebuilder:rbac:groups=leftfold.io,resources=runtimes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=leftfold.io,resources=shards,verbs=get;list;watch;create;patch;delete

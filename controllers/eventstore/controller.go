@@ -41,10 +41,10 @@ type Reconciler struct {
 	events  events.EventRecorder
 }
 
-// +kubebuilder:rbac:groups=leftfold.io,resources=eventstores,verbs=get;list;watch;update;patch
-// +kubebuilder:rbac:groups=leftfold.io,resources=eventstores/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=leftfold.io,resources=eventstores,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=leftfold.io,resources=eventstores/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile looks at one EventStore.

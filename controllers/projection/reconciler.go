@@ -24,7 +24,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=leftfold.io,resources=projections,verbs=get;list;watch
-// +kubebuilder:rbac:groups=leftfold.io,resources=projections/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=leftfold.io,resources=projections/status,verbs=patch
 // +kubebuilder:rbac:groups=leftfold.io,resources=aggregates;runtimes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
