@@ -12,9 +12,14 @@ import (
 	"github.com/leftfold/leftfold/controllers/internal/status"
 )
 
-// Ready, once reached, bears lag: a projection follows writes, and load alone must
-// not make it come and go. Beyond staleAfter it does not follow any more.
-const staleAfter = time.Minute
+// A projection follows writes, so under load it always lags by some events; their
+// age tells whether it follows. It has caught up when the oldest of them is younger
+// than freshAfter, and does not follow any more beyond staleAfter: apart, so that
+// load alone does not make Ready come and go.
+const (
+	freshAfter = 5 * time.Second
+	staleAfter = time.Minute
+)
 
 // judge says how the Projection fares. The most telling comes first: what is wrong
 // with the declaration, then what keeps it from being taken up, then its table.
@@ -78,7 +83,7 @@ func judgeTable(s *scope) *status.Verdict {
 	case s.definition.Accepted < s.object.Generation:
 		return verdict(status.Progressing(v1alpha1.ReasonProgressing,
 			fmt.Sprintf("generation %d is taken up by some pods, %d still by others", s.object.Generation, s.definition.Accepted)))
-	case p.LagEvents > 0 && (!wasReady(s) || p.Lag > staleAfter):
+	case p.Lag > staleAfter || p.Lag > freshAfter && !wasReady(s):
 		return verdict(status.Progressing(v1alpha1.ReasonCatchingUp, "it reads events that it has not seen; status.lagEvents tells how many are left"))
 	}
 	return verdict(status.Ready(fmt.Sprintf("table %s follows", p.Table)))

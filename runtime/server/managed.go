@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/leftfold/leftfold/api/identity"
@@ -100,6 +101,8 @@ func (c *ManagedConfig) complete() error {
 // by grants of an operator.
 type Managed struct {
 	*Server
+	// opening: callers are let in once, or never.
+	opening sync.Once
 	pod     *pod
 	control *control.Service
 	peers   *peer.Pool
@@ -171,7 +174,7 @@ func (m *Managed) start(ctx context.Context, cfg *ManagedConfig) error {
 	if w.shared {
 		w.work.Go(func() { m.follow(w) })
 	}
-	m.serveAPI()
+	m.makeAPI()
 	m.serveRPC(cfg)
 	m.pod.work.Go(m.pod.tendOrphans)
 	m.log.Info("a pod of a runtime is here", "runtime", cfg.Runtime, "incarnation", m.self, "address", address)
@@ -218,11 +221,19 @@ func reachable(podIP string, at net.Addr) (string, error) {
 	return net.JoinHostPort(podIP, port), err
 }
 
-func (m *Managed) serveAPI() {
+// open lets callers in, once there are definitions: before that every name would
+// be unknown, and a caller who is told so does not ask again.
+func (m *Managed) open() {
+	m.opening.Do(func() {
+		m.serve(m.http, m.listener)
+		m.pod.ready.Store(true)
+	})
+}
+
+func (m *Managed) makeAPI() {
 	m.handler = m.newHandler()
 	m.http = api.NewServer(m.handler, m.log)
 	m.http.Handler = m.pod.dismiss(m.calls.track(m.handler))
-	m.serve(m.http, m.listener)
 }
 
 // Ready tells whether the process answers callers and takes grants.
@@ -239,6 +250,9 @@ func (m *Managed) Incarnation() string { return string(m.self) }
 // nothing.
 func (m *Managed) Stop() error {
 	var errs []error
+	if m.listener != nil {
+		m.opening.Do(func() { errs = append(errs, m.listener.Close()) })
+	}
 	if m.handler != nil {
 		m.handler.Drain()
 	}
@@ -280,7 +294,7 @@ func (m *Managed) Apply(ctx context.Context, set *definition.Set) error {
 			}
 		}
 	}
-	m.pod.ready.Store(true)
+	m.open()
 	return err
 }
 
@@ -292,6 +306,6 @@ func (m *Managed) ServeStored(ctx context.Context) error {
 			return err
 		}
 	}
-	m.pod.ready.Store(true)
+	m.open()
 	return nil
 }
