@@ -18,8 +18,11 @@ for image in bin/images/*.tar; do
 	go run -buildvcs=false ./hack/cluster load "$image" >&2
 done
 
+# The tag stays the same, so what is in the images has to roll the operator.
+content=$(sha256sum bin/images/*.tar | sha256sum | cut -c1-16)
 hack/chart-helm.sh upgrade --install leftfold charts/leftfold \
 	--namespace leftfold-system --create-namespace --wait --timeout 120s \
 	--set image.repository=leftfold-operator --set image.tag=dev \
+	--set podAnnotations.content="c$content" \
 	--set runtimeImage.repository=leftfold --set runtimeImage.tag=dev \
 	"$@" >&2
