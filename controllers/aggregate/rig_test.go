@@ -18,15 +18,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
-	"github.com/leftfold/leftfold/controllers/internal/environment"
+	"github.com/leftfold/leftfold/controllers/internal/apitest"
 	"github.com/leftfold/leftfold/controllers/shard"
 )
 
-var server *environment.Server
+var server *apitest.Server
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(environment.Main(m, func(s *environment.Server) { server = s }))
+	os.Exit(apitest.Main(m, func(s *apitest.Server) { server = s }))
 }
 
 // rig is a Reconciler in a namespace of its own, with a Runtime that is called
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 type rig struct {
 	*testing.T
 	namespace string
-	client    *environment.Counted
+	client    *apitest.Counted
 	events    *events.FakeRecorder
 	// view is what the Fleet sees of the bank; nil: nothing yet.
 	view *shard.View

@@ -5,13 +5,13 @@ import (
 	"os"
 	"testing"
 
-	"github.com/leftfold/leftfold/controllers/internal/environment"
+	"github.com/leftfold/leftfold/controllers/internal/apitest"
 )
 
 // server is a real API server without controllers.
-var server *environment.Server
+var server *apitest.Server
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(environment.Main(m, func(s *environment.Server) { server = s }))
+	os.Exit(apitest.Main(m, func(s *apitest.Server) { server = s }))
 }

@@ -22,8 +22,8 @@ import (
 
 	"github.com/leftfold/leftfold/api/identity"
 	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/controllers/internal/apitest"
 	"github.com/leftfold/leftfold/controllers/internal/certificate"
-	"github.com/leftfold/leftfold/controllers/internal/environment"
 	"github.com/leftfold/leftfold/controllers/shard"
 )
 
@@ -31,7 +31,7 @@ import (
 type rig struct {
 	*testing.T
 	namespace string
-	client    *environment.Counted
+	client    *apitest.Counted
 	events    *events.FakeRecorder
 	now       time.Time
 	views     map[types.NamespacedName]shard.View

@@ -23,18 +23,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
+	"github.com/leftfold/leftfold/controllers/internal/apitest"
 	"github.com/leftfold/leftfold/controllers/internal/certificate"
-	"github.com/leftfold/leftfold/controllers/internal/environment"
 )
 
 // soon is more than anything here takes on two busy cores.
 const soon = time.Minute
 
-var server *environment.Server
+var server *apitest.Server
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(environment.Main(m, func(s *environment.Server) { server = s }))
+	os.Exit(apitest.Main(m, func(s *apitest.Server) { server = s }))
 }
 
 // One operator runs for all that is told here: controllers have names, which a

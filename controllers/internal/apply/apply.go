@@ -16,7 +16,7 @@ import (
 	"github.com/leftfold/leftfold/api/v1alpha1"
 )
 
-// ErrForeign: an object of the name is there, and it is not the operator's.
+// ErrForeign says that an object of the name is there, and is not the operator's.
 var ErrForeign = errors.New("an object of this name is there already that the operator did not make")
 
 // Object brings an object to what it should be, and tells whether that was needed.

@@ -17,14 +17,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
-	"github.com/leftfold/leftfold/controllers/internal/environment"
+	"github.com/leftfold/leftfold/controllers/internal/apitest"
 )
 
-var server *environment.Server
+var server *apitest.Server
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(environment.Main(m, func(s *environment.Server) { server = s }))
+	os.Exit(apitest.Main(m, func(s *apitest.Server) { server = s }))
 }
 
 // service is one with a field of every sort: values, maps, a list of items with

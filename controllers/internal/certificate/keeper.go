@@ -175,7 +175,7 @@ func (k *Keeper) load(ctx context.Context) error {
 	}
 	a, err := parseAuthorities(secret.Data)
 	if err != nil {
-		return fmt.Errorf("Secret %s cannot be used, delete it to have a new authority made: %w", k.key(), err)
+		return fmt.Errorf("use Secret %s, which somebody has to mend, or delete to have a new authority made: %w", k.key(), err)
 	}
 	k.take(a, secret.ResourceVersion)
 	return nil

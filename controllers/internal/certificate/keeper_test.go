@@ -12,13 +12,13 @@ import (
 
 	"github.com/leftfold/leftfold/api/identity"
 	"github.com/leftfold/leftfold/api/v1alpha1"
-	"github.com/leftfold/leftfold/controllers/internal/environment"
+	"github.com/leftfold/leftfold/controllers/internal/apitest"
 )
 
-var server *environment.Server
+var server *apitest.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(environment.Main(m, func(s *environment.Server) { server = s }))
+	os.Exit(apitest.Main(m, func(s *apitest.Server) { server = s }))
 }
 
 // keep makes a Keeper in a namespace, whose clock is now.

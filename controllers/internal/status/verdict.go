@@ -28,24 +28,25 @@ const (
 	notReady
 )
 
-// Ready: the object does what its spec says. kstatus: Current.
+// Ready is for an object that does what its spec says. kstatus: Current.
 func Ready(message string) Verdict {
 	return Verdict{kind: ready, Reason: v1alpha1.ReasonReady, Message: message}
 }
 
-// Progressing: it will get there by itself, or with another object that somebody
-// has yet to make. kstatus: InProgress.
+// Progressing is for one that will get there by itself, or with another object that
+// somebody has yet to make. kstatus: InProgress.
 func Progressing(reason, message string) Verdict {
 	return Verdict{kind: progressing, Reason: reason, Message: message}
 }
 
-// Stalled: nothing will change until somebody changes something. kstatus: Failed.
+// Stalled is for one that stays as it is until somebody changes something. kstatus:
+// Failed.
 func Stalled(reason, message string) Verdict {
 	return Verdict{kind: stalled, Reason: reason, Message: message}
 }
 
-// NotReady: it works, but not as it should, and neither is anything under way nor
-// the object wrong. kstatus: InProgress.
+// NotReady is for one that works, but not as it should, while neither is anything
+// under way nor the object wrong. kstatus: InProgress.
 func NotReady(reason, message string) Verdict {
 	return Verdict{kind: notReady, Reason: reason, Message: message}
 }

@@ -1,9 +1,9 @@
-// Package environment gives tests of controllers a real API server with the
+// Package apitest gives tests of controllers a real API server with the
 // project's CRDs, and a client that counts what it writes. There are no
 // controllers beside it: what a Deployment's pods do, a test says itself.
 //
 // It is for tests alone.
-package environment
+package apitest
 
 import (
 	"context"
