@@ -278,9 +278,17 @@ func TestHowAProjectionFares(t *testing.T) {
 			arrange: func(r *rig) {
 				r.bank()
 				r.balances("balances")
-				r.sees(func(_ *shard.Definition, p *shard.Projection) { p.LagEvents, p.Lag = 1000, time.Second })
+				r.sees(func(_ *shard.Definition, p *shard.Projection) { p.LagEvents, p.Lag = 1000, 2*freshAfter })
 			},
 			reason: v1alpha1.ReasonCatchingUp, status: kstatus.InProgressStatus,
+		}, {
+			name: "it has only young events to read, as under load",
+			arrange: func(r *rig) {
+				r.bank()
+				r.balances("balances")
+				r.sees(func(_ *shard.Definition, p *shard.Projection) { p.LagEvents, p.Lag = 1000, freshAfter/2 })
+			},
+			reason: v1alpha1.ReasonReady, status: kstatus.CurrentStatus,
 		}, {
 			name: "its table follows",
 			arrange: func(r *rig) {
@@ -330,7 +338,7 @@ func TestLoadAloneDoesNotMakeReadyGo(t *testing.T) {
 	r.balances("balances")
 	r.sees()
 	r.reconcile()
-	r.sees(func(_ *shard.Definition, p *shard.Projection) { p.LagEvents, p.Lag = 5000, 3*time.Second })
+	r.sees(func(_ *shard.Definition, p *shard.Projection) { p.LagEvents, p.Lag = 5000, 2*freshAfter })
 	r.reconcile()
 	r.want(v1alpha1.ReasonReady, kstatus.CurrentStatus)
 	r.sees(func(_ *shard.Definition, p *shard.Projection) { p.LagEvents, p.Lag = 500000, 2*staleAfter })
