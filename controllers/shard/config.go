@@ -47,6 +47,9 @@ const (
 	// it: more than the 10 s that pods give to commands under way. The store's fence
 	// makes taking it harmless.
 	releaseTimeout = 12 * time.Second
+	// retireAfter is how long a Runtime's pods may all be going before they are told
+	// to give up what they have: a ReplicaSet replaces a pod well within it.
+	retireAfter = time.Second
 	// refusedPause is before another try at a shard of which a pod told nothing
 	// new when it refused it.
 	refusedPause = 100 * time.Millisecond

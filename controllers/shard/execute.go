@@ -16,6 +16,10 @@ func (p *pool) plan() {
 	}
 	began := time.Now()
 	p.planned = p.now
+	if p.retiring() {
+		p.retire()
+		return
+	}
 	members := p.placementMembers()
 	policy := placement.Policy{MaxMoves: max(fewMoves, len(members)/2)}
 	plan := placement.Compute(members, p.placementShards(members), policy)
@@ -135,4 +139,36 @@ func (p *pool) grant(s *shard, to *member) {
 		Shard: s.wire(), ExpectedEpoch: s.epoch,
 	}}})
 	p.changed()
+}
+
+// retiring tells that every pod is going and none has come in its place for a
+// while: the Runtime is scaled to nothing, or deleted, or its only pod must have
+// left before the next may start.
+func (p *pool) retiring() bool {
+	if p.goingSince.IsZero() {
+		return false
+	}
+	due := p.goingSince.Add(retireAfter)
+	if p.now.Before(due) {
+		p.wantPlan(due)
+		return false
+	}
+	return true
+}
+
+// retire has shards given up without anybody to take them, so that their pods need
+// not wait for a handoff.
+func (p *pool) retire() {
+	for _, s := range p.sorted() {
+		from := p.members[s.owner]
+		if s.phase != idle || from == nil || !from.connected {
+			continue
+		}
+		p.enter(s, releasing, "", p.now)
+		s.planned = true
+		from.send(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Release{Release: &leftfoldv1.Release{
+			Shard: s.wire(), Epoch: s.epoch,
+		}}})
+		p.changed()
+	}
 }

@@ -219,6 +219,25 @@ func TestAPodThatIsDeletedHandsOverWithoutAFailover(t *testing.T) {
 	})
 }
 
+func TestPodsThatAllGoAreNotKeptWaitingForASuccessor(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(2, 1)
+		w.pass(5 * time.Second)
+		w.change(func() { pods[0].pod.deleted, pods[1].pod.deleted = true, true })
+		w.pass(retireAfter / 2)
+		if left := len(w.ownedBy("bank-1-a")) + len(w.ownedBy("bank-1-b")); left == 0 {
+			t.Error("shards were given up before a successor could have come")
+		}
+		w.pass(2 * retireAfter)
+		for _, p := range pods {
+			if left := w.ownedBy(p.process.incarnation); len(left) > 0 {
+				t.Errorf("%s still owns %v", p.process.incarnation, left)
+			}
+		}
+		w.wantFailovers(nil, "", 0)
+	})
+}
+
 func TestAPodThatSaysItDrainsIsEmptied(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		pods := w.add(2, 1)

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -83,6 +84,13 @@ func (p *pool) seePods(pods []pod) {
 				p.observe(liveness.Drains{Member: at.member.incarnation, Cause: liveness.PodDeleted})
 			}
 		}
+	}
+	staying := slices.ContainsFunc(pods, func(seen pod) bool { return !seen.deleted })
+	switch {
+	case staying:
+		p.goingSince = time.Time{}
+	case p.goingSince.IsZero():
+		p.goingSince = p.now
 	}
 	p.wantPlan(p.now)
 	p.changed()

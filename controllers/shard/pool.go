@@ -43,6 +43,9 @@ type pool struct {
 	projections      []Projection
 	viewed           viewed
 
+	// goingSince is since when every pod is going; zero: one is not, or will come.
+	goingSince time.Time
+
 	// owners lists shards whose owner is to be told; at once: before anything else.
 	owners map[*shard]struct{}
 
