@@ -5,7 +5,7 @@
 #   hack/deploy.sh [arguments for helm upgrade --install]
 #
 # With KUBECONFIG of another cluster, its nodes must be able to get the images by
-# themselves; see hack/image/README.md.
+# themselves: see hack/image/Dockerfile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

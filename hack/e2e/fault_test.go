@@ -148,7 +148,7 @@ func rescale(t *testing.T, bank *stage.Bank, _ stage.Pod) time.Time {
 }
 
 func drainNode(t *testing.T, bank *stage.Bank, victim stage.Pod) time.Time {
-	t.Cleanup(func() { kubectl(t, "uncordon", victim.Node) })
+	afterwards(t, "uncordon", victim.Node)
 	at := time.Now()
 	kubectl(t, "drain", victim.Node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s",
 		"--pod-selector=leftfold.io/runtime=bank")
@@ -180,7 +180,7 @@ func withoutOperator(t *testing.T, bank *stage.Bank, victim stage.Pod) time.Time
 	const deployment = "deployment/leftfold-operator"
 	system := "-n=" + stage.Namespace
 	kubectl(t, system, "scale", deployment, "--replicas=0")
-	t.Cleanup(func() { kubectl(t, system, "scale", deployment, "--replicas=2") })
+	afterwards(t, system, "scale", deployment, "--replicas=2")
 	kubectl(t, system, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=operator", "--timeout=60s")
 	pause(t, 30*time.Second)
 	at := killProcess(t, bank, victim)

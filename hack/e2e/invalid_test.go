@@ -164,7 +164,7 @@ func TestInvalidObjectsAreRefusedOrStalledByNameOfTheField(t *testing.T) {
 			if err != nil {
 				t.Fatalf("the API server refuses what the operator should judge: %v", err)
 			}
-			t.Cleanup(func() { kubectl(t, "delete", "-n", namespace, m.kind, name, "--timeout=60s") })
+			afterwards(t, "delete", "-n", namespace, m.kind, name, "--timeout=60s")
 			eventually(t, 20*time.Second, func() error { return stalled(t, namespace, m, name) })
 		})
 	}

@@ -53,6 +53,18 @@ func kubectl(t *testing.T, args ...string) string {
 	return strings.TrimSpace(out)
 }
 
+// afterwards runs kubectl when the test has ended.
+func afterwards(t *testing.T, args ...string) {
+	t.Helper()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := theStage.Kubectl(ctx, args...); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // namespaceOf names a test's namespace after it.
 func namespaceOf(t *testing.T) string {
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
