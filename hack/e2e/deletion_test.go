@@ -79,7 +79,7 @@ func TestRetainedDataIsFoundAgain(t *testing.T) {
 			kubectl(t, "apply", "-n", namespace, "-k", sample)
 			kubectl(t, "wait", "-n", namespace, "--for=condition=Ready", "leftfold", "--all", "--timeout=60s")
 			service := "http://" + kubectl(t, "get", "service", "-n", namespace, "bank", "-o", "jsonpath={.spec.clusterIP}")
-			if got := leftfold(t, "get", "account", "ada", "-o", "json", "--server", service); !strings.Contains(got, `"balance":300`) {
+			if got := leftfold(t, "get", "account", "ada", "-o", "json", "--server", service); !strings.Contains(strings.ReplaceAll(got, " ", ""), `"balance":300`) {
 				t.Errorf("after all objects were deleted and applied again: %s", got)
 			}
 			leftfold(t, "send", "account", "ada", "Deposit", "amount=1", "--server", service)

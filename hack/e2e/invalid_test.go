@@ -127,7 +127,7 @@ var mistakes = []invalid{
 	{"an apply to a field that is not there", "Aggregate", "apply: {count:", "apply: {sum:", "", "", "sum"},
 	{"an unknown function", "Aggregate", "\"state.count + event.amount\"", "\"plus(state.count, event.amount)\"", "", "InvalidExpression", "apply"},
 	{"a projection on an aggregate that is not there", "Projection", "aggregate: account,", "aggregate: nobody,", "", "AggregateNotFound", "nobody"},
-	{"a projection on an event that is not there", "Projection", "[Opened, Deposited]", "[Opened, Deposited, Closed]", "", "", "Closed"},
+	{"a projection on an event that is not there", "Projection", "[Opened, Deposited]", "[Opened, Deposited, Vanished]", "", "", "Vanished"},
 	{"a rule for a column that is not there", "Projection", "set: {balance:", "set: {sum:", "", "", "sum"},
 	{"a row field that is not there", "Projection", "\"row.balance + event.amount\"", "\"row.sum + event.amount\"", "", "", "set"},
 	{"a table that another projection has", "Projection", "  table:\n", "  table:\n    name: balances\n", "", "TableNameTaken", "table"},

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -86,13 +87,15 @@ func TestAppliedTwiceNothingChanges(t *testing.T) {
 	}
 }
 
-// TestFiveIdleMinutesMakeNoWrites leaves a bank alone, and the operator with it.
-func TestFiveIdleMinutesMakeNoWrites(t *testing.T) {
+var idle = flag.Duration("idle", time.Minute, "how long a bank is left alone, in the test that it makes no writes then")
+
+// TestIdleMinutesMakeNoWrites leaves a bank alone, and the operator with it.
+func TestIdleMinutesMakeNoWrites(t *testing.T) {
 	bank := newBank(t)
 	useBank(t, bank.Namespace)
 	before := quiet(t, bank.Namespace, stage.Namespace)
-	pause(t, 5*time.Minute)
+	pause(t, *idle)
 	if diff := cmp.Diff(before, versions(t, bank.Namespace, stage.Namespace)); diff != "" {
-		t.Errorf("five idle minutes changed objects:\n%s", diff)
+		t.Errorf("%s without work changed objects:\n%s", *idle, diff)
 	}
 }

@@ -210,12 +210,10 @@ func Down(ctx context.Context, dir string, log io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("taking a cluster down needs root")
 	}
-	c, err := load(dir)
-	if errors.Is(err, ErrNone) {
+	if _, err := load(dir); errors.Is(err, ErrNone) {
 		fmt.Fprintf(log, "cluster: there is none in %s\n", dir)
 		return nil
-	}
-	if err != nil {
+	} else if err != nil {
 		return err
 	}
 	unlock, err := lock(dir)
@@ -224,7 +222,8 @@ func Down(ctx context.Context, dir string, log io.Writer) error {
 	}
 	defer unlock()
 	// What an Up has started while we waited is in the record now.
-	if c, err = load(dir); errors.Is(err, ErrNone) {
+	c, err := load(dir)
+	if errors.Is(err, ErrNone) {
 		return nil
 	} else if err != nil {
 		return err

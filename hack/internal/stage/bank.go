@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-
 	corev1 "k8s.io/api/core/v1"
 )
 
