@@ -2,8 +2,10 @@ package main
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -37,14 +39,29 @@ func waitForKinds(t *testing.T) {
 }
 
 // removeKinds takes the definitions away, so that another test can begin anew. The
-// API server deletes their objects first, and takes its time when it is busy.
+// API server deletes their objects first. When it cannot yet, for it has only just
+// begun to serve a kind, it tries again after pauses that grow to minutes, but at
+// once when the definition changes: so it is changed.
 func removeKinds(t *testing.T) {
 	t.Helper()
-	args := []string{"delete", "crd", "--ignore-not-found", "--timeout=4m"}
+	var names []string
 	for _, kind := range kinds {
-		args = append(args, kind+".leftfold.io")
+		names = append(names, "crd/"+kind+".leftfold.io")
 	}
-	kubectl(t, args...)
+	kubectl(t, append([]string{"delete", "--ignore-not-found", "--wait=false"}, names...)...)
+	left := ""
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
+		left = kubectl(t, append([]string{"get", "--ignore-not-found", "-o", "name"}, names...)...)
+		if left == "" {
+			return
+		}
+		for name := range strings.FieldsSeq(left) {
+			// It may go at this very moment; then there is nothing to be changed.
+			_, _, _ = run(t, kubectlProgram, "annotate", name, "--overwrite", "changed="+strconv.FormatInt(time.Now().UnixNano(), 10))
+		}
+		<-time.After(time.Second)
+	}
+	t.Fatalf("definitions that do not go: %s", left)
 }
 
 func bank() *unstructured.Unstructured {
