@@ -54,6 +54,12 @@ fi
 echo "== go test, all packages"
 "$tools/testreport" "${strict[@]}" -- -count=1 -timeout "$plain_timeout" ./... || status=1
 
+# What only a build can do that breaks itself on demand.
+echo
+echo "== go test -tags faults, ./runtime/server"
+"$tools/testreport" "${strict[@]}" -- -tags faults -count=1 -timeout "$plain_timeout" \
+	-run 'TestAShardThatPanics|TestACommandThatMakesItsShardPanic|TestAFailedShard' ./runtime/server || status=1
+
 if [ "${RACE:-1}" != 0 ]; then
 	echo
 	echo "== go test -race, ${race_packages[*]}"
