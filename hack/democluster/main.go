@@ -61,6 +61,9 @@ type demo struct {
 	books   *ledger.Books
 	pulse   *ledger.Pulse
 	pauses  []string
+	// cut is when the node was cut off. From then on an answer that came by the
+	// Service may be of its pod, which could not do what it was asked.
+	cut time.Time
 }
 
 func (d *demo) run(ctx context.Context) (err error) {
@@ -184,6 +187,7 @@ func (d *demo) damages(ctx context.Context) error {
 		return err
 	}
 	at = time.Now()
+	d.cut = at
 	if err := d.stage.Cluster.Cut(ctx, victim.Node); err != nil {
 		return err
 	}
@@ -282,10 +286,13 @@ func (d *demo) check(ctx context.Context) error {
 	if err := d.Show(ctx, "bin/leftfold", "leftfold", 0, "verify", "--server", d.service); err != nil {
 		return err
 	}
-	refused := 0
+	refused, cutOff := 0, 0
 	for _, f := range d.books.Failures() {
-		if f.Err == nil {
+		switch {
+		case f.Err == nil && f.At.Before(d.cut):
 			refused++
+		case f.Err == nil:
+			cutOff++
 		}
 	}
 	d.Title("Measured on this machine, cluster, database and load generator included")
@@ -293,6 +300,7 @@ func (d *demo) check(ctx context.Context) error {
 		d.Say("%s", line)
 	}
 	d.Say("%-34s %d of %d", "commands that living pods refused", refused, d.books.Answered())
+	d.Say("%-34s %d, each settled under its key", "refused after the node was cut off", cutOff)
 	d.Say("%-34s %s", "the whole demo", time.Since(d.began).Round(time.Second))
 	if refused > 0 {
 		return fmt.Errorf("living pods refused %d commands", refused)
