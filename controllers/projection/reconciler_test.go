@@ -250,6 +250,16 @@ func TestHowAProjectionFares(t *testing.T) {
 			},
 			reason: v1alpha1.ReasonTableNameTaken, status: kstatus.FailedStatus, words: []string{"there is such a table"},
 		}, {
+			name: "pods have not been told yet that its source is mended",
+			arrange: func(r *rig) {
+				r.bank()
+				r.balances("balances")
+				r.sees(func(d *shard.Definition, _ *shard.Projection) {
+					d.Accepted, d.Reason, d.Message = 0, v1alpha1.ReasonAggregateNotReady, "spec.sources[0].aggregate: it does not compile"
+				})
+			},
+			reason: v1alpha1.ReasonAggregateNotReady, status: kstatus.InProgressStatus, words: []string{"spec.sources[0].aggregate"},
+		}, {
 			name: "somebody paused it",
 			arrange: func(r *rig) {
 				r.bank()

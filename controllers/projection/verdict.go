@@ -62,7 +62,7 @@ func told(s *scope) bool {
 // mayPass: the reason goes away without a change of the object.
 func mayPass(reason string) bool {
 	return slices.Contains([]string{
-		v1alpha1.ReasonProgressing, v1alpha1.ReasonAggregateNotFound, v1alpha1.ReasonRuntimeNotFound,
+		v1alpha1.ReasonProgressing, v1alpha1.ReasonAggregateNotFound, v1alpha1.ReasonAggregateNotReady, v1alpha1.ReasonRuntimeNotFound,
 		v1alpha1.ReasonStoreNotFound, v1alpha1.ReasonStoreNotReady, v1alpha1.ReasonStoreUnreachable,
 	}, reason)
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ const settleTime = 2 * time.Second
 // those that entered by a pod whose process is killed may lose their connection.
 func TestUnderLoadNoCommandFailsIsLostOrDoubled(t *testing.T) {
 	bank := newBank(t)
+	breakable(t, bank)
 	for _, fault := range []struct {
 		name string
 		// doors of pods that the load uses besides the Service: those that live
@@ -35,6 +37,7 @@ func TestUnderLoadNoCommandFailsIsLostOrDoubled(t *testing.T) {
 		{"a rolling update replaces all pods", nil, false, rollOut},
 		{"the runtime is scaled from 3 to 5 and to 2", nil, false, rescale},
 		{"a node is drained", allBut, false, drainNode},
+		{"shards are made to panic", everyPod, false, panicShards},
 		{"the operator's leader is killed", everyPod, false, killLeader},
 		{"the operator is down for a minute and a process is killed", everyPod, true, withoutOperator},
 	} {
@@ -154,6 +157,62 @@ func drainNode(t *testing.T, bank *stage.Bank, victim stage.Pod) time.Time {
 		"--pod-selector=leftfold.io/runtime=bank")
 	kubectl(t, "uncordon", victim.Node)
 	onlyThese(t, bank, 3)
+	return at
+}
+
+// breakable has the bank run on the build that makes a part of itself fail when it
+// is asked to; it is the same in all else.
+func breakable(t *testing.T, bank *stage.Bank) {
+	t.Helper()
+	image, err := theStage.FaultyImage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in(t, bank, "patch", "runtime", "bank", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"image":%q}}`, image))
+	in(t, bank, "wait", "--for=condition=Reconciling", "runtime/bank", "--timeout=30s")
+	in(t, bank, "rollout", "status", "deployment/bank", "--timeout=120s")
+	onlyThese(t, bank, 3)
+}
+
+// panicShards makes some of a pod's shards panic one after the other, and waits
+// until the operator has restarted each: same pod, a higher epoch.
+func panicShards(t *testing.T, bank *stage.Bank, victim stage.Pod) time.Time {
+	at := time.Now()
+	owners, err := bank.Owners(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := 0
+	for name, owner := range owners {
+		if owner != victim.Name {
+			continue
+		}
+		if broken++; broken > (len(owners)+5)/6 {
+			break
+		}
+		number := name[strings.LastIndexByte(name, '-')+1:]
+		restarts := func() string {
+			return in(t, bank, "get", "shard", name, "-o", "jsonpath={.status.restarts} {.status.lastFailover.reason}")
+		}
+		before := restarts()
+		response, err := http.Post(fmt.Sprintf("http://%s:8081/faults/panic?aggregate=account&shard=%s", victim.IP, number), "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusNoContent {
+			t.Fatalf("shard %s was not made to panic: %s", name, response.Status)
+		}
+		eventually(t, 10*time.Second, func() error {
+			if now := restarts(); now == before || !strings.HasSuffix(now, " ShardFailed") {
+				return fmt.Errorf("restarts of %s are %q, before %q", name, now, before)
+			}
+			return nil
+		})
+	}
+	if broken == 0 {
+		t.Fatalf("%s owns no shard", victim.Name)
+	}
 	return at
 }
 

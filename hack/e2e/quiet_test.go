@@ -87,7 +87,7 @@ func TestAppliedTwiceNothingChanges(t *testing.T) {
 	}
 }
 
-var idle = flag.Duration("idle", time.Minute, "how long a bank is left alone, in the test that it makes no writes then")
+var idle = flag.Duration("idle", 5*time.Minute, "how long a bank is left alone, in the test that it makes no writes then")
 
 // TestIdleMinutesMakeNoWrites leaves a bank alone, and the operator with it.
 func TestIdleMinutesMakeNoWrites(t *testing.T) {

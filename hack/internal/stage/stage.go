@@ -20,6 +20,7 @@ import (
 
 	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/hack/internal/cluster"
+	"github.com/leftfold/leftfold/hack/internal/image"
 )
 
 // Namespace is where the operator runs.
@@ -78,6 +79,28 @@ func (s *Stage) install(ctx context.Context) error {
 	}
 	s.Postgres, err = pgtest.LaunchAt(s.Cluster.HostAddress(), networks)
 	return err
+}
+
+// FaultyImage builds the runtime that makes a part of itself fail when it is asked
+// to, loads it into the cluster, and gives the image's name.
+func (s *Stage) FaultyImage(ctx context.Context) (string, error) {
+	const name = "leftfold-faulty:dev"
+	folder, err := os.MkdirTemp("", "leftfold-faulty-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	binary, archive := filepath.Join(folder, "leftfold"), filepath.Join(folder, "leftfold.tar")
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-tags", "faults", "-o", binary, "./runtime")
+	build.Dir = s.root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the runtime with faults: %w: %s", err, out)
+	}
+	if err := image.Write(archive, name, binary); err != nil {
+		return "", err
+	}
+	return name, s.Cluster.Load(ctx, archive)
 }
 
 // networks are those from which pods and nodes connect.
