@@ -51,7 +51,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	declared := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("aggregate").
-		For(&v1alpha1.Aggregate{}, declared).
+		For(&v1alpha1.Aggregate{}, status.Watched()).
 		Owns(&v1alpha1.Shard{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
 		Watches(&v1alpha1.Runtime{}, index.Enqueue(r.Client, newAggregates, index.RuntimeOfAggregate), declared).
 		WatchesRawSource(r.Views.Aggregates()).

@@ -41,7 +41,9 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	r := &Reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), cluster: o.Cluster, events: o.Events}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("eventstore").
-		// A deletion changes the generation; the reconciler's own writes do not.
+		// A deletion changes the generation; the reconciler's own writes do not. It does
+		// without status.Watched: it looks again by its schedule, and an outage that
+		// tells another error each time would make every write call for the next one.
 		For(&v1alpha1.EventStore{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&corev1.Secret{},
 			index.Enqueue(r.client, func() client.ObjectList { return &v1alpha1.EventStoreList{} }, index.SecretOfStore), builder.OnlyMetadata).

@@ -50,7 +50,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	all := handler.EnqueueRequestsFromMapFunc(r.ofNamespace)
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("projection").
-		For(&v1alpha1.Projection{}, declared).
+		For(&v1alpha1.Projection{}, status.Watched()).
 		Watches(&v1alpha1.Projection{}, all, declared).
 		Watches(&v1alpha1.Aggregate{}, all, declared).
 		Watches(&v1alpha1.Runtime{}, all, declared).

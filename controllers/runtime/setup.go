@@ -13,12 +13,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
 	"github.com/leftfold/leftfold/controllers/internal/index"
+	"github.com/leftfold/leftfold/controllers/internal/status"
 )
 
 // workers is how many Runtimes are looked at at once; a look is short.
@@ -31,7 +31,7 @@ const workers = 4
 func (r *Reconciler) SetupWithManager(m ctrl.Manager, changes source.Source, authorities <-chan event.GenericEvent) error {
 	return ctrl.NewControllerManagedBy(m).
 		Named("runtime").
-		For(&v1alpha1.Runtime{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.Runtime{}, status.Watched()).
 		Owns(&appsv1.Deployment{}).
 		Owns(&corev1.Service{}).
 		Owns(&corev1.ServiceAccount{}).

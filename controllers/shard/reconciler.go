@@ -10,10 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -56,7 +54,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.limit = rate.NewLimiter(writesPerSecond, writesAtOnce)
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("shard").
-		For(&v1alpha1.Shard{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.Shard{}, status.Watched()).
 		WatchesRawSource(r.Views.Shards()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: writers}).
 		Complete(r)

@@ -9,7 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/leftfold/leftfold/api/v1alpha1"
 )
@@ -32,6 +34,15 @@ func Write(ctx context.Context, c client.Client, before, after client.Object) (b
 		return false, fmt.Errorf("write the status: %w", err)
 	}
 	return true, nil
+}
+
+// Watched has a reconciler called for every change of its own objects, those of
+// their status included, which it made itself. It needs them: [Write] compares with
+// an object from the cache, which may be behind the last write. Then a status that
+// has to go back to what it was before that write looks as if it were so already,
+// and nothing is written; the write's own arrival in the cache makes it good.
+func Watched() builder.Predicates {
+	return builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})
 }
 
 // Announce records an event on the object when its Ready condition has another
