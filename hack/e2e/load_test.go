@@ -106,6 +106,6 @@ func (l *load) recovered(t *testing.T, since time.Time) []ledger.Gap {
 // report prints what a fault cost.
 func report(t *testing.T, gaps []ledger.Gap, totals ledger.Totals) {
 	t.Helper()
-	t.Logf("pauses of %d shards: median %s, longest %s; %d commands accepted, %d refused by rule, nothing lost or doubled",
-		len(gaps), gaps[len(gaps)/2].Took.Round(time.Millisecond), gaps[len(gaps)-1].Took.Round(time.Millisecond), totals.Accepted, totals.Refused)
+	t.Attr("measured", fmt.Sprintf("pauses of %d shards: median %s, longest %s; %d commands accepted, %d refused by rule, nothing lost or doubled",
+		len(gaps), gaps[len(gaps)/2].Took.Round(time.Millisecond), gaps[len(gaps)-1].Took.Round(time.Millisecond), totals.Accepted, totals.Refused))
 }

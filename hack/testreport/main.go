@@ -1,6 +1,6 @@
 // Command testreport runs `go test -json` and tells a reader what happened:
-// one line a package while it runs, then every skip with its reason, every
-// failure in full, the slowest tests and the totals.
+// one line a package while it runs, then what tests measured, every skip with its
+// reason, every failure in full, the slowest tests and the totals.
 //
 //	go run ./hack/testreport [-no-skip] -- -race -timeout 10m ./...
 //

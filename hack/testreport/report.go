@@ -20,6 +20,7 @@ type event struct {
 	Elapsed     float64
 	Output      string
 	FailedBuild string // on a package's fail: the build that failed
+	Key, Value  string // of attr
 }
 
 // outcome is how a test or a package ended.
@@ -38,6 +39,8 @@ type testRun struct {
 	outcome   outcome
 	elapsed   time.Duration
 	output    strings.Builder
+	// measured is what the test told by T.Attr("measured", ...).
+	measured []string
 }
 
 // packageRun is one package and what it printed outside of any test.
@@ -168,7 +171,15 @@ func (p *packageRun) count(o outcome) int {
 	return n
 }
 
+// measuredKey is the attribute by which a test tells a figure that readers of the
+// run want to see, also when it passed.
+const measuredKey = "measured"
+
 func (t *testRun) add(e event) {
+	if e.Action == "attr" && e.Key == measuredKey {
+		t.measured = append(t.measured, e.Value)
+		return
+	}
 	switch o := outcome(e.Action); o {
 	case passed, failed, skipped:
 		t.outcome = o

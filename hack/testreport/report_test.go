@@ -45,6 +45,13 @@ func TestSummary(t *testing.T) {
 			stream: stream(runA, skipA, passPkg), success: true,
 			contains: []string{"p TestA: no reason given"},
 		},
+		"what a test measured is shown although it passed": {
+			stream: stream(runA,
+				`{"Action":"attr","Package":"example.test/m/p","Test":"TestA","Key":"measured","Value":"longest pause 80ms"}`,
+				`{"Action":"attr","Package":"example.test/m/p","Test":"TestA","Key":"owner","Value":"nobody"}`,
+				passA, passPkg),
+			success: true, contains: []string{"measured:\n  TestA: longest pause 80ms\n", "PASSED"}, lacks: []string{"nobody"},
+		},
 		"a failed test is shown in full": {
 			stream: stream(runA, sayA, failA, failPkg), goTest: errors.New("exit status 1"),
 			contains: []string{"---- fail: p TestA", "    a_test.go:7: no database here", "FAILED: 1 failed; go test: exit status 1"},

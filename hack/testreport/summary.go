@@ -21,6 +21,7 @@ const slowEnough = 500 * time.Millisecond
 // not. goTest is what the process of go test ended with.
 func (r *Report) Summarize(w io.Writer, noSkip bool, goTest error) bool {
 	totals := r.totals()
+	r.writeMeasured(w)
 	r.writeSlowest(w)
 	r.writeSkips(w, noSkip)
 	r.writeFailures(w)
@@ -120,6 +121,18 @@ func (r *Report) short(pkg string) string {
 		return "."
 	}
 	return strings.TrimPrefix(pkg, r.module+"/")
+}
+
+func (r *Report) writeMeasured(w io.Writer) {
+	heading := "\nmeasured:\n"
+	for _, p := range r.packages {
+		for _, t := range p.tests {
+			for _, figure := range t.measured {
+				fmt.Fprintf(w, "%s  %s: %s\n", heading, t.name, figure)
+				heading = ""
+			}
+		}
+	}
 }
 
 func (r *Report) writeSlowest(w io.Writer) {
