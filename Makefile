@@ -84,6 +84,7 @@ test: ## Run every test, installing and building first what they need (PACKAGES=
 .PHONY: test-dependencies
 test-dependencies: ## Only install and build what the tests need
 	hack/test-dependencies.sh
+	hack/postgres-binaries.sh
 	hack/kube-binaries.sh
 	hack/chart-helm.sh --path
 

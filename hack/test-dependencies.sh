@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages that the tests need and this machine
-# lacks: PostgreSQL's server binaries, a C compiler for the race detector, and
-# what the local cluster's nodes are made of (hack/cluster). Does nothing, and
+# lacks: PostgreSQL's server binaries, PgBouncer, npm for PostgreSQL's other
+# versions, a C compiler for the race detector, and what the local cluster's nodes
+# are made of (hack/cluster). Does nothing, and
 # needs no rights, when they are there. Ends with 1, after saying what is
 # missing, when it cannot install them.
 #
-# It never creates, starts, enables or changes a server of the machine's own,
-# neither PostgreSQL's nor containerd's: the tests run private ones from the
-# binaries.
+# It never creates, starts, enables or changes a server of the machine's own, be
+# it PostgreSQL's, PgBouncer's or containerd's: the tests run private ones from
+# the binaries.
 set -euo pipefail
 
 # Programs that are for root stand where a plain user's PATH does not look.
@@ -38,6 +39,8 @@ have_cni() {
 
 packages=()
 have_postgres || packages+=(postgresql)
+have pgbouncer || packages+=(pgbouncer)
+have npm || packages+=(npm)
 have_c_compiler || packages+=(gcc libc6-dev)
 have git || packages+=(git)
 have containerd || packages+=(containerd)
@@ -66,8 +69,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 # Debian's server package creates and starts a PostgreSQL cluster when it is
-# installed for the first time, and containerd's starts its service now and at
-# each boot. We only want the binaries, so tell them not to, for as long as this
+# installed for the first time, and those of containerd and PgBouncer start a
+# service now and at each boot. We only want the binaries, so tell them not to, for as long as this
 # installation runs. A policy that is there already is the machine's own: some
 # image builders and containers have one, and it forbids.
 no_cluster=/etc/postgresql-common/createcluster.d/leftfold-tests.conf
@@ -89,6 +92,8 @@ apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Ret
 "${apt[@]}" install -y --no-install-recommends "${packages[@]}" >&2 || cannot "apt-get install failed"
 
 # The policy forbids to start a service, not to enable it for the next boot.
-if [[ " ${packages[*]} " == *" containerd "* ]] && have systemctl; then
-	"${sudo[@]}" systemctl --no-reload disable containerd.service >/dev/null 2>&1 || true
-fi
+for service in containerd pgbouncer; do
+	if [[ " ${packages[*]} " == *" $service "* ]] && have systemctl; then
+		"${sudo[@]}" systemctl --no-reload disable "$service.service" >/dev/null 2>&1 || true
+	fi
+done

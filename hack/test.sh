@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs every test: installs and builds what they need, then one plain run of
-# all packages, one run under the race detector of those whose work is
-# concurrency, and the end-to-end tests on a real cluster. Arguments are packages
+# all packages, the store on other versions of PostgreSQL, one run under the race
+# detector of those whose work is concurrency, and the end-to-end tests on a real
+# cluster. Arguments are packages
 # for the plain run instead of all; then there is nothing else.
 #
 #   CI=true or LEFTFOLD_NO_SKIP=1   a skipped test is a failure
@@ -59,6 +60,23 @@ echo
 echo "== go test -tags faults, ./runtime/server"
 "$tools/testreport" "${strict[@]}" -- -tags faults -count=1 -timeout "$plain_timeout" \
 	-run 'TestAShardThatPanics|TestACommandThatMakesItsShardPanic|TestAFailedShard' ./runtime/server || status=1
+
+# The oldest and the newest PostgreSQL that are supported; all else here runs on
+# this machine's own.
+if servers=$(hack/postgres-binaries.sh); then
+	for server in "$servers"/postgres-*; do
+		echo
+		echo "== go test, the store and projections on ${server##*/}"
+		export LEFTFOLD_TEST_POSTGRES_BIN=$server/native/bin
+		"$tools/testreport" "${strict[@]}" -- -count=1 -timeout "$plain_timeout" \
+			-run 'TestTheServerIsThatOfTheBinaries|TestConformance' ./api/postgres/pgtest ./runtime/eventstore/postgres || status=1
+		"$tools/testreport" "${strict[@]}" -- -count=1 -timeout "$plain_timeout" \
+			-skip SQLite ./runtime/projection/... || status=1
+		unset LEFTFOLD_TEST_POSTGRES_BIN
+	done
+else
+	missing "PostgreSQL 14 and 18 could not be fetched: the store is not tested on them"
+fi
 
 if [ "${RACE:-1}" != 0 ]; then
 	echo

@@ -2,7 +2,9 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -71,6 +73,32 @@ func (s *Server) prepare(cmd *exec.Cmd) {
 	cmd.Dir = s.folder
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setsid: true}
+}
+
+// own gives a file to the server's user.
+func (s *Server) own(path string) error {
+	if s.as == nil {
+		return nil
+	}
+	return os.Lchown(path, int(s.as.Uid), int(s.as.Gid))
+}
+
+// reachBinaries copies the binaries, with what lies beside them, into the server's
+// folder when its user may not enter theirs: root's cache is closed to all others.
+func (s *Server) reachBinaries() error {
+	probe := exec.Command(filepath.Join(s.bin, "postgres"), "--version")
+	s.prepare(probe)
+	if err := probe.Run(); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	installation := filepath.Join(s.folder, "installation")
+	if err := os.CopyFS(installation, os.DirFS(filepath.Dir(s.bin))); err != nil {
+		return err
+	}
+	s.bin = filepath.Join(installation, filepath.Base(s.bin))
+	return filepath.WalkDir(installation, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, s.own(path))
+	})
 }
 
 // createRole makes the ordinary role and its database.

@@ -24,6 +24,28 @@ func TestTheRoleIsAnOrdinaryOneAndTheServerIsDurable(t *testing.T) {
 	}
 }
 
+// TestTheServerIsThatOfTheBinaries keeps a run on another version from being one
+// on the machine's own.
+func TestTheServerIsThatOfTheBinaries(t *testing.T) {
+	s := Start(t)
+	dir, err := binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := exec.Command(dir+"/postgres", "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var version string
+	if err := connect(t, s.URL()).QueryRow(t.Context(), "SHOW server_version").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimSpace(string(said)); got != "postgres (PostgreSQL) "+version {
+		t.Errorf("the server says %q, its binaries %q", version, got)
+	}
+	t.Log(version)
+}
+
 func TestACrashedServerComesBackWithWhatWasCommitted(t *testing.T) {
 	s := Start(t, "work_mem = 7MB")
 	conn := connect(t, s.URL())

@@ -89,6 +89,9 @@ func LaunchAt(host string, networks []string, settings ...string) (*Server, erro
 		return nil, err
 	}
 	s := &Server{bin: bin, folder: folder, host: host, networks: networks, as: as}
+	if err := errors.Join(s.own(folder), s.reachBinaries()); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
 	if err := s.initialize(settings); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
@@ -144,11 +147,6 @@ func (s *Server) url(user, db string) string {
 
 // initialize makes the data folder and its configuration.
 func (s *Server) initialize(settings []string) error {
-	if s.as != nil {
-		if err := os.Chown(s.folder, int(s.as.Uid), int(s.as.Gid)); err != nil {
-			return err
-		}
-	}
 	secret := filepath.Join(s.folder, "password")
 	if err := s.write(secret, password+"\n"); err != nil {
 		return err
@@ -186,10 +184,7 @@ func (s *Server) write(path, text string) error {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
-	if s.as == nil {
-		return nil
-	}
-	return os.Chown(path, int(s.as.Uid), int(s.as.Gid))
+	return s.own(path)
 }
 
 func (s *Server) startAtFreePort() error {
