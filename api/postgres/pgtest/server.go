@@ -176,6 +176,7 @@ func (s *Server) admitted() string {
 	rules := ""
 	for _, network := range append([]string{"127.0.0.1/32", s.host + "/32"}, s.networks...) {
 		rules += "host all all " + network + " scram-sha-256\n"
+		rules += "host replication " + superuser + " " + network + " scram-sha-256\n"
 	}
 	return rules
 }

@@ -204,7 +204,7 @@ func (a *appender) carry(ctx context.Context, conn *pgxpool.Conn, statement *app
 		matched, err := statement.execute(conn.Conn().PgConn(), batches)
 		a.statements.Put(statement)
 		var warning *warningError
-		a.left.leave(exit, spoiled(err) || errors.As(err, &warning))
+		a.left.leave(exit, errors.As(err, &warning))
 		done <- outcome{matched, err}
 	}()
 	select {

@@ -144,11 +144,6 @@ func withConn(ctx context.Context, pool *pgxpool.Pool, what string, do func(*pgx
 	state := stateOf(conn.Conn().PgConn())
 	warned := state.warnings.Load()
 	err = do(conn)
-	if spoiled(err) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
-		defer cancel()
-		_ = conn.Conn().Close(ctx) // the pool sees that it is closed
-	}
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return err

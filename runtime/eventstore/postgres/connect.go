@@ -113,6 +113,10 @@ func (p poolSpec) guard(cc *pgx.ConnConfig) {
 			state.warnings.Add(1)
 		}
 	}
+	closeOnFatal := cc.OnPgError // the driver's own
+	cc.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		return !spoils(err) && closeOnFatal(conn, err)
+	}
 	cc.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		if validate != nil { // target_session_attrs
 			if err := validate(ctx, conn); err != nil {

@@ -34,6 +34,9 @@ const (
 	codeLockNotAvailable    = "55P03"
 	codeQueryCanceled       = "57014"
 	codeReadOnlyTransaction = "25006"
+	codeNoSuchStatement     = "26000"
+	codeStatementExists     = "42P05"
+	codeUndefinedTable      = "42P01"
 	codeCardinality         = "21000"
 	classDataException      = "22"
 	classProgramLimit       = "54"
@@ -75,11 +78,16 @@ func judge(err error) verdict {
 	return rolledBack
 }
 
-// spoiled reports whether the connection must not be used again although the
-// driver would: its server is not the primary any more.
-func spoiled(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == codeReadOnlyTransaction
+// spoils reports whether the session must not be used again after an error that
+// PostgreSQL itself would let it survive: its server is not the primary any more,
+// or it is not the session that was set up (its tables or its prepared statements
+// are not there), because a pooler gave it to us in place of that.
+func spoils(err *pgconn.PgError) bool {
+	switch err.Code {
+	case codeReadOnlyTransaction, codeNoSuchStatement, codeStatementExists, codeUndefinedTable:
+		return true
+	}
+	return false
 }
 
 // writeError wraps the error of one statement that writes, for a caller that
