@@ -97,6 +97,10 @@ lint: ## Run the linters: API conventions and golangci-lint with the layer rules
 	hack/lint-api.sh
 	hack/golangci-lint.sh run
 
+.PHONY: fuzz
+fuzz: ## Run every fuzz target (DURATION=60s each, RUN= for some); what they find stays in testdata/fuzz
+	DURATION='$(DURATION)' RUN='$(RUN)' hack/fuzz.sh
+
 .PHONY: e2e
 e2e: build test-dependencies ## Run the end-to-end tests on a real cluster (RUN= for some; needs root)
 	hack/e2e.sh $(if $(RUN),-run '$(RUN)')

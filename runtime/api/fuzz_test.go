@@ -2,7 +2,9 @@ package api
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leftfold/leftfold/api/language"
+	"github.com/leftfold/leftfold/runtime/behavior/cel"
 	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/shard"
 )
@@ -124,5 +128,122 @@ func FuzzQuery(f *testing.F) {
 				t.Errorf("%q: %+v", raw, filter)
 			}
 		}
+	})
+}
+
+// given hands a request with a header and a body to a handler; its answer is 200,
+// or a problem of the caller's that says what is wrong.
+func given(t *testing.T, h *Handler, method, target, header, value string, body []byte) *httptest.ResponseRecorder {
+	t.Helper()
+	request := httptest.NewRequestWithContext(t.Context(), method, target, bytes.NewReader(body))
+	request.Header.Set("Content-Type", "application/json")
+	if header != "" {
+		request.Header[header] = []string{value}
+	}
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, request)
+	if recorder.Code == http.StatusOK {
+		return recorder
+	}
+	var p struct {
+		Status                int
+		Reason, Detail, Field string
+	}
+	if err := json.Unmarshal(recorder.Body.Bytes(), &p); err != nil || recorder.Code < 400 || recorder.Code >= 500 ||
+		p.Status != recorder.Code || p.Reason == "" || p.Detail == "" {
+		t.Fatalf("%s %s, %s %q, body %q: answered %d %s", method, target, header, value, body, recorder.Code, recorder.Body)
+	}
+	if p.Reason == "InvalidParameter" && !strings.EqualFold(p.Field, header) {
+		t.Errorf("%s %q: the answer names %q", header, value, p.Field)
+	}
+	return recorder
+}
+
+// FuzzIdempotencyKey: 1 to 128 visible ASCII characters are a key as they are, and
+// nothing else is one.
+func FuzzIdempotencyKey(f *testing.F) {
+	for _, seed := range []string{"k", "", " ", "a b", "\x7f", "é", "\x00", strings.Repeat("k", 128), strings.Repeat("k", 129), "a,b", `"k"`} {
+		f.Add(seed)
+	}
+	fakes := newFakes(f)
+	var got shard.Command
+	answer := fakes.handle
+	fakes.handle = func(ctx context.Context, aggregate string, c shard.Command) (shard.Answer, error) {
+		got = c
+		return answer(ctx, aggregate, c)
+	}
+	h := NewHandler(fakes.config())
+	f.Fuzz(func(t *testing.T, value string) {
+		got = shard.Command{}
+		code := given(t, h, "POST", "/v1/aggregates/account/alice/Deposit", keyHeader, value, []byte(`{"amount":1}`)).Code
+		valid := len(value) >= 1 && len(value) <= maxKey && strings.Trim(value, visible) == ""
+		if valid != (code == http.StatusOK) || valid && (!got.Keyed || got.ID != value) || !valid && got.Name != "" {
+			t.Errorf("%q: answered %d, and the command had key %q", value, code, got.ID)
+		}
+	})
+}
+
+const visible = `!"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\]^_` + "`abcdefghijklmnopqrstuvwxyz{|}~"
+
+// FuzzLastEventID: a stream begins at the position that its caller saw last, or is
+// refused.
+func FuzzLastEventID(f *testing.F) {
+	for n := range int64(4) {
+		position := at(n)
+		text, err := position.Encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	for _, seed := range []string{"x", "", " ", "end", "AQ", "AQEBAQEAAQABAQA", strings.Repeat("A", 3000), "\xff"} {
+		f.Add(seed)
+	}
+	h := NewHandler(newFakes(f).config())
+	f.Fuzz(func(t *testing.T, value string) {
+		c := &call{Handler: h, r: &http.Request{URL: &url.URL{}, Header: http.Header{"Last-Event-Id": {value}}}}
+		from, err := c.start(parameters{}, "account", true)
+		switch {
+		case err != nil:
+			if p := problem.From(err); p.Reason != problem.InvalidParameter || p.Field != "Last-Event-ID" {
+				t.Errorf("%q: %+v", value, p)
+			}
+		case value != "":
+			if again, err := from.Encode(); err != nil || again != value {
+				t.Errorf("%q begins at %q, %v", value, again, err)
+			}
+		}
+	})
+}
+
+// FuzzCommandBody: a body of any bytes reaches the behaviour as it came, or is
+// refused as the caller's mistake; what a real behaviour finds wrong names a field
+// where it is about one.
+func FuzzCommandBody(f *testing.F) {
+	for _, seed := range []string{
+		`{"amount":1}`, `{"amount":"9007199254740993"}`, `{"amount":1.5}`, `{"amount":1e400}`, `{"amount":null}`, `{"amount":-1}`, `{"amount":1,"amount":2}`,
+		`{"fee":1}`, `{}`, ``, `[]`, `{"amount":`, "{\"amount\":1}\x00", `{"limits":{"a":{"single":1}}}`, `{"owner":"\u0000"}`, `{"owner":"\ud800"}`, `{"owner":"A"}`,
+	} {
+		f.Add([]byte(seed), byte(0))
+		f.Add([]byte(seed), byte(1))
+		f.Add([]byte(seed), byte(2))
+	}
+	fakes := newFakes(f)
+	compiled, problems := language.Compile("account", fakes.definitions.Aggregates[0].Spec)
+	if compiled == nil {
+		f.Fatal(problems)
+	}
+	account := cel.New(compiled)
+	answer := fakes.handle
+	fakes.handle = func(ctx context.Context, aggregate string, c shard.Command) (shard.Answer, error) {
+		if _, err := account.Parse(c.Name, c.Body); err != nil {
+			return shard.Answer{}, err
+		}
+		return answer(ctx, aggregate, c)
+	}
+	h := NewHandler(fakes.config())
+	commands := []string{"Deposit", "Open", "SetLimits"}
+	f.Fuzz(func(t *testing.T, body []byte, which byte) {
+		given(t, h, "POST", "/v1/aggregates/account/alice/"+commands[int(which)%len(commands)], "", "", body)
 	})
 }
