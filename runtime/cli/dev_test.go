@@ -207,3 +207,24 @@ func TestDevTakesUpChangedFiles(t *testing.T) {
 	}
 	t.Logf("in force after %s", time.Since(begun).Round(time.Millisecond))
 }
+
+func TestADatabaseThatWouldNotKeepEventsIsRefusedWithTheFix(t *testing.T) {
+	database := pgtest.Start(t)
+	standby := database.StartStandby(t)
+	for name, test := range map[string]struct{ store, fix string }{
+		"PgBouncer in transaction mode": {database.StartPgBouncer(t, "pool_mode = transaction").URL(), "pool_mode = session"},
+		"a hot standby":                 {standby.URL(), "connect to the primary"},
+		"commits that are asynchronous": {database.URL() + "&options=-c%20synchronous_commit%3Doff", "SET synchronous_commit = on"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := leftfold(t, "dev", "-f", bank, "--listen", "127.0.0.1:0", "--store", test.store)
+			if s.code != 1 || s.out != "" {
+				t.Errorf("exit code %d, printed %q; want 1 and no ready line", s.code, s.out)
+			}
+			holds(t, s.errors, test.fix)
+			if strings.Contains(s.errors, "s3cret") {
+				t.Errorf("the password is told: %s", s.errors)
+			}
+		})
+	}
+}

@@ -127,7 +127,7 @@ func (f *steady) account(t *testing.T) {
 // admin opens a superuser's session.
 func admin(t *testing.T, database *pgtest.Server) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), database.SuperuserURL())
+	conn, err := database.Superuser(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestConnectionsThatOthersTookAreHadAgainWhenTheyGo(t *testing.T) {
 	others := []*pgx.Conn{admin(t, database)}
 	fill := func() {
 		for {
-			conn, err := pgx.Connect(t.Context(), database.SuperuserURL())
+			conn, err := database.Superuser(t.Context())
 			if err != nil {
 				return
 			}

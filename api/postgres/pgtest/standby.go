@@ -70,9 +70,14 @@ func (s *Server) Set(t testing.TB, name, value string) {
 		"SET default_transaction_read_only = off", "SELECT pg_reload_conf()")
 }
 
+// Superuser opens a session as the superuser; the caller closes it.
+func (s *Server) Superuser(ctx context.Context) (*pgx.Conn, error) {
+	return pgx.Connect(ctx, s.SuperuserURL())
+}
+
 // TerminateClients ends the sessions of the ordinary role and tells how many.
 func (s *Server) TerminateClients(ctx context.Context) (n int, err error) {
-	conn, err := pgx.Connect(ctx, s.SuperuserURL())
+	conn, err := s.Superuser(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
 )
@@ -21,9 +22,39 @@ func BenchmarkAppend(b *testing.B) {
 	b.Run("batch=100,shards=4", func(b *testing.B) { benchmarkAppend(b, 100, 4) })
 }
 
+// BenchmarkAppendBesideAnOldSnapshot is BenchmarkAppend's batch=1, and rows of the
+// hot small tables updated by themselves, first with nothing held and then beside
+// a transaction that keeps a snapshot from before all of it, as pg_dump does. It
+// needs many operations to show: each leaves a version that cannot be removed.
+//
+//	go test ./runtime/eventstore/postgres -run '^$' -bench OldSnapshot -benchtime 60000x
+func BenchmarkAppendBesideAnOldSnapshot(b *testing.B) {
+	for _, held := range []bool{false, true} {
+		b.Run(fmt.Sprintf("append,held=%v", held), func(b *testing.B) { benchmarkAppend(b, 1, 1, func(s *postgres.Store) { hold(b, s, held) }) })
+		b.Run(fmt.Sprintf("heartbeat,held=%v", held), func(b *testing.B) {
+			s := open(b)
+			hold(b, s, held)
+			for b.Loop() {
+				if err := s.Heartbeat(b.Context(), eventstore.Member{Incarnation: "i", Runtime: "bank"}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// hold keeps a snapshot of the store's database until the benchmark ends.
+func hold(b *testing.B, s *postgres.Store, held bool) {
+	if held {
+		other := session(b, pgtest.URL(b), s)
+		exec(b, other, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+		exec(b, other, "SELECT count(*) FROM shard")
+	}
+}
+
 // benchmarkAppend appends batches of the given size, for several shards in one
 // statement.
-func benchmarkAppend(b *testing.B, size, shards int) {
+func benchmarkAppend(b *testing.B, size, shards int, prepare ...func(*postgres.Store)) {
 	s := open(b)
 	lanes := s.AppendConcurrency()
 	ids := aggregate(b, s, lanes*shards)
@@ -35,6 +66,9 @@ func benchmarkAppend(b *testing.B, size, shards int) {
 			owners[j] = claim(b, s, ids[i*shards+j], 0)
 		}
 		lane <- owners
+	}
+	for _, p := range prepare {
+		p(s)
 	}
 	b.ResetTimer()
 	done := make(chan error, lanes)
