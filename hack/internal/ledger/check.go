@@ -148,7 +148,7 @@ const (
 func (b *Books) repeats(ctx context.Context, entries []entry) []error {
 	entries = entries[:min(len(entries), maxRepeats)]
 	return concurrently(entries, func(e entry) error {
-		a, replay, err := b.call(ctx, b.door(), e.Operation)
+		a, _, replay, err := b.call(ctx, b.door(), e.Operation)
 		switch {
 		case err != nil:
 			return fmt.Errorf("repeat %s: %w", e.Key, err)

@@ -27,6 +27,8 @@ type Operation struct {
 	Account string
 	Command string
 	Body    string
+	// IfMatch is the version that the account must have, 0: any.
+	IfMatch int64
 }
 
 // Answer is what the runtime said. Two answers to one key must be equal.
@@ -51,6 +53,10 @@ type Books struct {
 	waits    []time.Duration
 	failures []Failure
 	count    int
+	// latest is the highest version of each account that was acknowledged.
+	latest      map[string]Acknowledged
+	observe     func(Call)
+	conditional int
 }
 
 // Failure is a call that did not settle its command: the door could not be
@@ -84,7 +90,7 @@ func New(server, run string) *Books {
 	return &Books{
 		doors: []string{server}, run: run,
 		http:     &http.Client{Transport: transport, Timeout: 15 * time.Second},
-		answered: map[string]entry{}, open: map[string]Operation{},
+		answered: map[string]entry{}, open: map[string]Operation{}, latest: map[string]Acknowledged{},
 	}
 }
 
@@ -151,10 +157,15 @@ func (b *Books) Open(ctx context.Context, n int) error {
 }
 
 func (b *Books) next(account, command, body string) Operation {
+	return b.enter(Operation{Account: account, Command: command, Body: body})
+}
+
+// enter gives an operation its key and notes that it is without an answer.
+func (b *Books) enter(op Operation) Operation {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count++
-	op := Operation{Key: fmt.Sprintf("%s-key-%d", b.run, b.count), Account: account, Command: command, Body: body}
+	op.Key = fmt.Sprintf("%s-key-%d", b.run, b.count)
 	b.open[op.Key] = op
 	return op
 }
@@ -182,11 +193,16 @@ func (b *Books) Drive(ctx context.Context, n, connections int, seed uint64) {
 }
 
 func (b *Books) random(r *rand.Rand, n int) Operation {
-	account := b.Account(r.IntN(n))
+	op := Operation{Account: b.Account(r.IntN(n)), Command: "Deposit"}
 	if r.IntN(3) == 0 {
-		return b.next(account, "Withdraw", fmt.Sprintf(`{"amount":%d,"channel":"online"}`, 1+r.IntN(500)))
+		op.Command, op.Body = "Withdraw", fmt.Sprintf(`{"amount":%d,"channel":"online"}`, 1+r.IntN(500))
+	} else {
+		op.Body = fmt.Sprintf(`{"amount":%d}`, 1+r.IntN(100))
 	}
-	return b.next(account, "Deposit", fmt.Sprintf(`{"amount":%d}`, 1+r.IntN(100)))
+	if b.conditional > 0 && r.IntN(b.conditional) == 0 {
+		op.IfMatch = b.Latest(op.Account).Version
+	}
+	return b.enter(op)
 }
 
 // Settle sends every command without an answer again under its key, until each
@@ -227,7 +243,10 @@ func (b *Books) send(ctx context.Context, op Operation) (Answer, error) {
 
 func (b *Books) sendBy(ctx context.Context, door string, op Operation) (Answer, error) {
 	began := time.Now()
-	a, _, err := b.call(ctx, door, op)
+	a, position, _, err := b.call(ctx, door, op)
+	if b.observe != nil {
+		b.observe(Call{Operation: op, Answer: a, Err: err, Began: began, Ended: time.Now()})
+	}
 	failure := Failure{At: time.Now(), Door: door, Key: op.Key, Status: a.Status, Reason: a.Reason, Err: err}
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -243,37 +262,44 @@ func (b *Books) sendBy(ctx context.Context, door string, op Operation) (Answer, 
 	delete(b.open, op.Key)
 	b.answered[op.Key] = entry{op, a}
 	b.waits = append(b.waits, time.Since(began))
+	if position != "" && a.Version > b.latest[op.Account].Version {
+		b.latest[op.Account] = Acknowledged{Version: a.Version, Position: position}
+	}
 	return a, nil
 }
 
 // call sends an operation and reads the answer; replay tells its header.
-func (b *Books) call(ctx context.Context, door string, op Operation) (a Answer, replay bool, err error) {
+func (b *Books) call(ctx context.Context, door string, op Operation) (a Answer, position string, replay bool, err error) {
 	target := door + "/v1/aggregates/account/" + url.PathEscape(op.Account) + "/" + op.Command
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewBufferString(op.Body))
 	if err != nil {
-		return a, false, err
+		return a, "", false, err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Idempotency-Key", op.Key)
+	if op.IfMatch > 0 {
+		request.Header.Set("If-Match", fmt.Sprintf("%q", fmt.Sprint(op.IfMatch)))
+	}
 	response, err := b.http.Do(request)
 	if err != nil {
-		return a, false, err
+		return a, "", false, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(response.Body, 4<<20))
 	if err != nil {
-		return a, false, err
+		return a, "", false, err
 	}
 	var body struct {
 		Version        int64
 		Reason, Detail string
+		Position       string
 		Events         []json.RawMessage
 	}
 	if err := json.Unmarshal(data, &body); err != nil {
-		return a, false, fmt.Errorf("%s: not JSON: %w", op.Key, err)
+		return a, "", false, fmt.Errorf("%s: not JSON: %w", op.Key, err)
 	}
 	a = Answer{Status: response.StatusCode, Version: body.Version, Reason: body.Reason, Detail: body.Detail, Events: len(body.Events)}
-	return a, response.Header.Get("Idempotent-Replay") == "true", nil
+	return a, body.Position, response.Header.Get("Idempotent-Replay") == "true", nil
 }
 
 func (b *Books) get(ctx context.Context, path string, query url.Values, out any) error {

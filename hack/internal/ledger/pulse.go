@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,9 @@ const pulseEvery = 5 * time.Millisecond
 // Pulse measures how long each shard takes no writes: one account in each shard
 // is deposited to, again and again, and the times of the answers are kept.
 type Pulse struct {
+	// Every is how long the pulse of a shard rests between two commands; 5 ms.
+	Every time.Duration
+
 	books    *Books
 	accounts []string // by shard
 
@@ -53,7 +57,7 @@ func (b *Books) Shards(ctx context.Context) (*Pulse, error) {
 	if err := b.get(ctx, "/v1/shards", nil, &list); err != nil {
 		return nil, err
 	}
-	p := &Pulse{books: b}
+	p := &Pulse{books: b, Every: pulseEvery}
 	for _, s := range list.Shards {
 		if s.Aggregate != "account" {
 			continue
@@ -89,12 +93,31 @@ func (p *Pulse) Beat(ctx context.Context) {
 				}
 				select {
 				case <-ctx.Done():
-				case <-time.After(pulseEvery):
+				case <-time.After(p.Every):
 				}
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// Accounts are those that the pulse deposits to, by shard.
+func (p *Pulse) Accounts() []string { return slices.Clone(p.accounts) }
+
+// Resumed gives when each shard has answered first after the given moment; nil
+// while one has not.
+func (p *Pulse) Resumed(since time.Time) []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := make([]time.Time, len(p.acks))
+	for shard, acks := range p.acks {
+		i, _ := slices.BinarySearchFunc(acks, since, time.Time.Compare)
+		if i == len(acks) {
+			return nil
+		}
+		first[shard] = acks[i]
+	}
+	return first
 }
 
 // Gap is how long a shard took no writes.
