@@ -18,7 +18,7 @@ import (
 
 // patience bounds the judgement of one account. Answers carry versions, so that
 // there is hardly ever a choice; a judgement that takes longer is a failure.
-const patience = time.Minute
+const patience = 10 * time.Second
 
 // History is what was seen since the last check. Its methods are safe for
 // concurrent use.
@@ -36,6 +36,12 @@ type History struct {
 
 // Counts is how much a check has looked at.
 type Counts struct{ Commands, Retried, Open, Reads, Past, Rows int }
+
+// Add adds what another check has looked at.
+func (c *Counts) Add(o Counts) {
+	c.Commands, c.Retried, c.Open = c.Commands+o.Commands, c.Retried+o.Retried, c.Open+o.Open
+	c.Reads, c.Past, c.Rows = c.Reads+o.Reads, c.Past+o.Past, c.Rows+o.Rows
+}
 
 // command is all attempts under one key.
 type command struct {

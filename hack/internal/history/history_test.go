@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,7 +29,7 @@ func (s *script) ms(n int) time.Time { return s.base.Add(time.Duration(n) * time
 func (s *script) attempt(from, to int, key, command string, amount int64, a ledger.Answer, err error) {
 	s.Command(ledger.Call{
 		Operation: ledger.Operation{Key: key, Account: "a", Command: command, Body: fmt.Sprintf(`{"amount":%d}`, amount)},
-		Answer:    a, Err: err, Began: s.ms(from), Ended: s.ms(to),
+		Answer:    a, Err: err, Sent: 1, Began: s.ms(from), Ended: s.ms(to),
 	})
 }
 
@@ -158,6 +157,10 @@ func TestHistoriesAreJudged(t *testing.T) {
 			s.row(4, 5, 0, 10)
 			s.row(6, 7, 0, 0)
 		}, []int64{0, 0, 10}, "a row read at"},
+		"a row that is gone again": {func(s *script) {
+			s.row(2, 3, 0, 0)
+			s.Row("a", 0, ledger.View{Status: 404}, s.ms(4), s.ms(5))
+		}, []int64{0, 0}, "a row read at"},
 		"a row of what nobody has written yet": {func(s *script) {
 			s.row(2, 3, 0, 10)
 			s.deposit(4, 5, "d1", 10, 2)
@@ -193,14 +196,30 @@ func TestAHistoryGoesOnWhereTheLastOneEnded(t *testing.T) {
 	}
 }
 
-func TestARefusedConnectionIsNoAttempt(t *testing.T) {
-	s := newScript()
-	s.open()
-	s.attempt(2, 3, "d1", "Deposit", 10, ledger.Answer{}, syscall.ECONNREFUSED)
-	s.read(4, 5, 2, 10)
-	s.deposit(6, 7, "d1", 10, 2)
-	if _, err := s.Check(map[string][]int64{"a": {0, 0, 10}}); err == nil {
-		t.Error("an effect before the first attempt was let through")
+func TestOnlyWhatWasSentMayHaveHappened(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		sent, status int
+		err          error
+		want         bool // to be let through
+	}{
+		"no connection":                               {0, 0, errors.New("refused"), false},
+		"a connection that broke":                     {1, 0, errors.New("reset"), true},
+		"not attempted":                               {1, 503, nil, false},
+		"not attempted, but sent twice by the client": {2, 503, nil, true},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := newScript()
+			s.open()
+			s.Command(ledger.Call{
+				Operation: ledger.Operation{Key: "d1", Account: "a", Command: "Deposit", Body: `{"amount":10}`},
+				Answer:    ledger.Answer{Status: c.status}, Err: c.err, Sent: c.sent, Began: s.ms(2), Ended: s.ms(3),
+			})
+			s.read(4, 5, 2, 10) // it has happened
+			s.deposit(6, 7, "d1", 10, 2)
+			if _, err := s.Check(map[string][]int64{"a": {0, 0, 10}}); (err == nil) != c.want {
+				t.Errorf("the verdict is %v", err)
+			}
+		})
 	}
 }
 

@@ -20,6 +20,8 @@ type Totals struct {
 	// balances by the fold of the events.
 	Events  int
 	Balance int64
+	// Balances has each account's by version, from version 0 on.
+	Balances map[string][]int64
 }
 
 // Check compares the books with all that the runtime tells. No command may be
@@ -29,7 +31,7 @@ func (b *Books) Check(ctx context.Context) (Totals, error) {
 	if err != nil {
 		return Totals{}, err
 	}
-	totals := Totals{Events: fold.events}
+	totals := Totals{Events: fold.events, Balances: fold.past}
 	var wrong []error
 	b.mu.Lock()
 	entries := make([]entry, 0, len(b.answered))
@@ -62,6 +64,7 @@ type folded struct {
 	events   int
 	balances map[string]int64
 	versions map[string]int64
+	past     map[string][]int64
 	// commands holds what each command wrote; holds takes out what it finds.
 	commands map[string]written
 }
@@ -74,7 +77,7 @@ type written struct {
 
 // fold reads the aggregate's whole stream.
 func (b *Books) fold(ctx context.Context) (*folded, string, error) {
-	f := &folded{balances: map[string]int64{}, versions: map[string]int64{}, commands: map[string]written{}}
+	f := &folded{balances: map[string]int64{}, versions: map[string]int64{}, past: map[string][]int64{}, commands: map[string]written{}}
 	prefix, position := b.run+"-", ""
 	for {
 		query := url.Values{"limit": {"1000"}}
@@ -112,6 +115,10 @@ func (b *Books) fold(ctx context.Context) (*folded, string, error) {
 			case "Withdrawn":
 				f.balances[e.Entity] -= e.Data.Amount + e.Data.Fee
 			}
+			if e.Version == 1 {
+				f.past[e.Entity] = []int64{0}
+			}
+			f.past[e.Entity] = append(f.past[e.Entity], f.balances[e.Entity])
 			w := f.commands[e.CommandID]
 			f.commands[e.CommandID] = written{account: e.Entity, version: e.Version, events: w.events + 1}
 		}

@@ -16,8 +16,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -243,9 +245,11 @@ func (b *Books) send(ctx context.Context, op Operation) (Answer, error) {
 
 func (b *Books) sendBy(ctx context.Context, door string, op Operation) (Answer, error) {
 	began := time.Now()
-	a, position, _, err := b.call(ctx, door, op)
+	var sent atomic.Int64
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Add(1) }})
+	a, position, _, err := b.call(traced, door, op)
 	if b.observe != nil {
-		b.observe(Call{Operation: op, Answer: a, Err: err, Began: began, Ended: time.Now()})
+		b.observe(Call{Operation: op, Answer: a, Err: err, Sent: int(sent.Load()), Began: began, Ended: time.Now()})
 	}
 	failure := Failure{At: time.Now(), Door: door, Key: op.Key, Status: a.Status, Reason: a.Reason, Err: err}
 	switch {

@@ -3,13 +3,11 @@ package ledger
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"syscall"
 	"time"
 )
 
@@ -18,7 +16,10 @@ type Call struct {
 	Operation
 	Answer
 	// Err: there was no answer.
-	Err          error
+	Err error
+	// Sent is how often the request left: the HTTP client sends it again by itself
+	// when a connection breaks.
+	Sent         int
 	Began, Ended time.Time
 }
 
@@ -36,8 +37,8 @@ func settles(status int) bool {
 // Nothing tells that the attempt did nothing and never will: its answer promises
 // that, or it never reached a process.
 func (c Call) Nothing() bool {
-	if c.Err != nil {
-		return errors.Is(c.Err, syscall.ECONNREFUSED)
+	if c.Err != nil || c.Sent != 1 {
+		return c.Sent == 0
 	}
 	return c.Status == http.StatusTooManyRequests || c.Status == http.StatusServiceUnavailable
 }
