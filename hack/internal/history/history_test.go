@@ -202,9 +202,9 @@ func TestOnlyWhatWasSentMayHaveHappened(t *testing.T) {
 		err          error
 		want         bool // to be let through
 	}{
-		"no connection":                               {0, 0, errors.New("refused"), false},
-		"a connection that broke":                     {1, 0, errors.New("reset"), true},
-		"not attempted":                               {1, 503, nil, false},
+		"no connection":           {0, 0, errors.New("refused"), false},
+		"a connection that broke": {1, 0, errors.New("reset"), true},
+		"not attempted":           {1, 503, nil, false},
 		"not attempted, but sent twice by the client": {2, 503, nil, true},
 	} {
 		t.Run(sentence, func(t *testing.T) {

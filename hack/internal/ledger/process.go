@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// Process is a leftfold dev that this program started.
+// Process is a leftfold that this program started.
 type Process struct {
+	// URL is what leftfold dev says in its ready line.
 	URL string
-	// Ready is how long it took from the start to the ready line.
+	// Ready is how long it took from the start to that line.
 	Ready time.Duration
 	cmd   *exec.Cmd
 	gone  chan struct{}
@@ -24,9 +25,33 @@ type Process struct {
 // idle machine, and the machines that run this are not.
 const readyWithin = 60 * time.Second
 
-// Start starts the binary with args and waits for its ready line. What it logs
+// Start starts leftfold dev with args and waits for its ready line. What it logs
 // goes to log.
 func Start(ctx context.Context, log io.Writer, binary string, args ...string) (*Process, error) {
+	began, ready := time.Now(), make(chan string, 1)
+	p, err := launch(log, ready, binary, args...)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case p.URL = <-ready:
+		p.Ready = time.Since(began)
+		return p, nil
+	case <-p.gone:
+		return nil, fmt.Errorf("%s ended before it was ready: %v", binary, p.cmd.ProcessState)
+	case <-time.After(readyWithin):
+	case <-ctx.Done():
+	}
+	p.Kill()
+	return nil, fmt.Errorf("%s was not ready within %s", binary, time.Since(began).Round(time.Second))
+}
+
+// Launch starts the binary with args, and waits for nothing.
+func Launch(log io.Writer, binary string, args ...string) (*Process, error) {
+	return launch(log, make(chan string, 1), binary, args...)
+}
+
+func launch(log io.Writer, ready chan<- string, binary string, args ...string) (*Process, error) {
 	cmd := exec.Command(binary, args...)
 	cmd.Stderr = log
 	// Should this program die, its child goes too.
@@ -35,12 +60,10 @@ func Start(ctx context.Context, log io.Writer, binary string, args ...string) (*
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	p := &Process{cmd: cmd, gone: make(chan struct{})}
-	ready := make(chan string, 1)
 	go func() {
 		defer close(p.gone)
 		lines := bufio.NewScanner(stdout)
@@ -51,18 +74,14 @@ func Start(ctx context.Context, log io.Writer, binary string, args ...string) (*
 		}
 		_ = cmd.Wait()
 	}()
-	select {
-	case p.URL = <-ready:
-		p.Ready = time.Since(began)
-		return p, nil
-	case <-p.gone:
-		return nil, fmt.Errorf("%s ended before it was ready: %v", binary, cmd.ProcessState)
-	case <-time.After(readyWithin):
-	case <-ctx.Done():
-	}
-	p.Kill()
-	return nil, fmt.Errorf("%s was not ready within %s", binary, time.Since(began).Round(time.Second))
+	return p, nil
 }
+
+// Signal sends the process a signal, such as SIGSTOP.
+func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
+
+// PID is the process's id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Kill ends it with SIGKILL, as a crash would, and waits until it is gone.
 func (p *Process) Kill() {
