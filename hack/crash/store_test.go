@@ -40,6 +40,7 @@ func (w *world) dev(store ...string) (server func() *ledger.Process, restart fun
 func TestTheProcessIsKilled(t *testing.T) {
 	begin := func(w *world, store ...string) {
 		server, restart := w.dev(store...)
+		w.mayBreak = true
 		w.fault = func(int) time.Time {
 			server().Kill()
 			killed := time.Now()

@@ -53,10 +53,11 @@ type world struct {
 	pulse   *ledger.Pulse
 	// gone gives the processes that must not end by themselves.
 	gone func() []<-chan struct{}
+	// mayBreak: callers may lose their connections.
+	mayBreak bool
+	failures int
 	// fault breaks something, mends it, and says when it was mended.
 	fault func(round int) time.Time
-	// doors are asked while the fault lasts, when they are not those of books.
-	during []string
 
 	worst  lapse
 	totals history.Counts
@@ -134,9 +135,6 @@ func (w *world) round(number int) {
 	var load sync.WaitGroup
 	defer load.Wait()
 	defer cancel()
-	if w.during != nil {
-		w.pulse.Enter(w.during...)
-	}
 	load.Go(func() { w.books.Drive(ctx, accounts, connections, w.seed+uint64(number)) })
 	load.Go(func() { w.pulse.Beat(ctx) })
 	for r := range readers {
@@ -152,6 +150,9 @@ func (w *world) round(number int) {
 	cancel()
 	load.Wait()
 
+	if !w.mayBreak {
+		w.allAnswered(number)
+	}
 	settle, done := context.WithTimeout(t.Context(), patience)
 	defer done()
 	stopped := time.Now()
@@ -166,6 +167,19 @@ func (w *world) round(number int) {
 		}
 	}
 	w.compare(number, l)
+}
+
+// allAnswered wants an answer to every call: one that settles it, or one that says
+// that it may be sent again.
+func (w *world) allAnswered(number int) {
+	w.t.Helper()
+	all := w.books.Failures()
+	for _, f := range all[w.failures:] {
+		if f.Err != nil {
+			w.t.Errorf("round %d, seed %d: a caller of a living process got no answer: %v", number, *seed, f)
+		}
+	}
+	w.failures = len(all)
 }
 
 // compare looks at everything, while nobody writes.
