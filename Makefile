@@ -105,6 +105,10 @@ fuzz: ## Run every fuzz target (DURATION=60s each, RUN= for some); what they fin
 e2e: build test-dependencies ## Run the end-to-end tests on a real cluster (RUN= for some; needs root)
 	hack/e2e.sh $(if $(RUN),-run '$(RUN)')
 
+.PHONY: chaos
+chaos: ## Break processes, the database, the way to it and disks under load, and check what is left (ROUNDS= SEED= DURATION= RUN=)
+	ROUNDS='$(ROUNDS)' SEED='$(SEED)' DURATION='$(DURATION)' RUN='$(RUN)' hack/chaos.sh
+
 ##@ Help
 
 .PHONY: help
