@@ -60,11 +60,15 @@ func TestPostgreSQLIsKilledAndStartedAgain(t *testing.T) {
 	campaign(t, func(t *testing.T, w *world) {
 		database := pgtest.Start(t)
 		w.dev("--store", database.URL())
-		w.fault = func(int) time.Time {
+		w.fault = func(round int) time.Time {
 			if err := database.Crash(); err != nil {
 				t.Fatal(err)
 			}
-			wait(w.upTo(2 * time.Second))
+			down := w.upTo(2 * time.Second)
+			if round%5 == 1 { // long enough for every pause between attempts to have grown
+				down = 8*time.Second + w.upTo(6*time.Second)
+			}
+			wait(down)
 			if err := database.Restart(); err != nil {
 				t.Fatal(err)
 			}

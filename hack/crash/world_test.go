@@ -79,24 +79,27 @@ func campaign(t *testing.T, begin func(t *testing.T, w *world)) {
 	}
 	t.Logf("seed %d", *seed)
 	began, round, worst, counts := time.Now(), 0, lapse{}, history.Counts{}
+	ended := true // the last block, to its end: what is late is told, and the rest looked at
 	more := func() bool {
 		if *duration > 0 {
 			return time.Since(began) < *duration
 		}
 		return round < *rounds
 	}
-	for block := uint64(0); more() && !t.Failed(); block++ {
+	for block := uint64(0); more() && ended; block++ {
+		ended = false
 		t.Run(fmt.Sprintf("from round %d", round), func(t *testing.T) {
 			w := &world{t: t, binary: build(t), seed: *seed + block<<32, random: rand.New(rand.NewPCG(*seed, block)), history: history.New()}
 			begin(t, w)
 			w.open()
 			for range blockRounds {
-				if !more() || t.Failed() {
+				if !more() {
 					break
 				}
 				w.round(round)
 				round++
 			}
+			ended = true
 			worst = lapse{max(worst.writes, w.worst.writes), max(worst.reads, w.worst.reads), max(worst.rows, w.worst.rows), max(worst.settled, w.worst.settled)}
 			counts.Add(w.totals)
 		})

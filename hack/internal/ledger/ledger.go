@@ -220,18 +220,16 @@ func (b *Books) Settle(ctx context.Context) error {
 		if len(open) == 0 {
 			return nil
 		}
-		var last error
-		for _, op := range open {
-			if _, err := b.send(ctx, op); err != nil {
-				last = err
-			}
-		}
-		if last == nil {
+		failed := concurrently(open, func(op Operation) error {
+			_, err := b.send(ctx, op)
+			return err
+		})
+		if len(failed) == 0 {
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d commands still without an answer: %w", len(open), last)
+			return fmt.Errorf("%d commands still without an answer: %w", len(failed), failed[0])
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
