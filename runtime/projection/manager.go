@@ -47,7 +47,8 @@ type Config struct {
 	// changed: versions, pauses, retries. Default: 1 s.
 	PollInterval time.Duration
 	// MinBackoff and MaxBackoff bound the waits between attempts after an error.
-	// Defaults: 50 ms and 5 s.
+	// Defaults: 50 ms and 1 s, so that rows follow soon after an outage of the
+	// store, however long it was.
 	MinBackoff, MaxBackoff time.Duration
 }
 
@@ -62,7 +63,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.FlushInterval, interval)
 	setDefault(&c.PollInterval, time.Second)
 	setDefault(&c.MinBackoff, 50*time.Millisecond)
-	setDefault(&c.MaxBackoff, 5*time.Second)
+	setDefault(&c.MaxBackoff, time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -183,7 +183,7 @@ func (m *Managed) start(ctx context.Context, cfg *ManagedConfig) error {
 
 // Pauses between attempts to open the store: Kubernetes would start the process
 // anew only after ever longer ones, long after the store is back.
-const firstOpenPause, lastOpenPause = 250 * time.Millisecond, 5 * time.Second
+const firstOpenPause, lastOpenPause = 250 * time.Millisecond, time.Second
 
 // openPatiently opens the store as soon as that is possible.
 func (m *Managed) openPatiently(ctx context.Context) (opened, error) {

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// A shard that stopped is opened again after these pauses.
-	firstPause, lastPause = 50 * time.Millisecond, 5 * time.Second
+	// A shard that stopped is opened again after these pauses. The last bounds how
+	// long callers wait after an outage of the store, however long it was.
+	firstPause, lastPause = 50 * time.Millisecond, time.Second
 	// takenPause is how often a shard that another process owns is looked at:
 	// callers wait for it from when that process has gone.
 	takenPause = 500 * time.Millisecond
