@@ -27,7 +27,7 @@ type waiter struct {
 
 // await holds an answer until it may be given.
 func (s *Shard) await(w *waiter) {
-	if w.depends <= s.committed && w.request.need <= s.confirmed {
+	if w.depends <= s.committed && w.request.need <= s.confirmed || w.request.kind == commandRequest && removed(barrierGuard) {
 		s.conclude(w)
 		return
 	}
@@ -68,7 +68,7 @@ func (s *Shard) read(e *entity, r *request) {
 	case e.phase != ready:
 		e.readers = append(e.readers, r)
 		s.schedule(e)
-	case r.kind == strongRead && r.need > s.confirmed:
+	case r.kind == strongRead && r.need > s.confirmed && !removed(readGuard):
 		s.await(&waiter{request: r})
 	case e.committed.version == 0:
 		s.answer(r, reply{err: problem.New(problem.NoSuchEntity, "the entity has no events")})

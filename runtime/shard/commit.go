@@ -162,6 +162,10 @@ func (s *Shard) appendDone(b *batch, r eventstore.AppendResult) {
 		s.lose("the store refused its epoch")
 	case eventstore.NotAttempted:
 		b.flying = false
+		if removed(resendGuard) {
+			s.skip(b)
+			return
+		}
 		s.sendLater(b, r.Err)
 	case eventstore.Invalid:
 		b.flying = false
@@ -171,6 +175,11 @@ func (s *Shard) appendDone(b *batch, r eventstore.AppendResult) {
 		s.log.Error("the store has other rows where this batch would go; the shard loads everything anew", slog.Any("error", r.Err))
 		s.settle()
 	default:
+		if removed(settleGuard) {
+			b.flying = false
+			s.sendLater(b, r.Err)
+			return
+		}
 		s.log.Warn("an append has an unknown outcome; claiming the shard anew to settle it", slog.Any("error", r.Err))
 		s.settle()
 	}

@@ -35,7 +35,7 @@ func (s *Shard) decideNext(e *entity) {
 	r.ord = s.ord
 	s.uses.use(e, s.clock)
 
-	if rec := e.window.find(r.cmd.ID, now, s.cur.DedupFor); rec != nil {
+	if rec := e.window.find(r.cmd.ID, now, s.cur.DedupFor); rec != nil && !removed(dedupGuard) {
 		s.repeat(e, r, rec)
 		return
 	}

@@ -3,7 +3,9 @@
 package shard
 
 import (
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,3 +32,26 @@ func injectFault(c *Command) {
 
 // Panic makes the shard's goroutine panic, without a command.
 func (s *Shard) Panic() { s.post(func() { panic("asked for by a test") }) }
+
+// Guards are the names that RemoveGuard takes.
+var Guards = []string{
+	string(barrierGuard), string(readGuard), string(dedupGuard), string(resendGuard), string(settleGuard),
+	string(recognitionGuard), string(snapshotGuard),
+}
+
+var removedGuard atomic.Pointer[guard]
+
+// RemoveGuard takes one guard out of all shards of the process, until restore.
+func RemoveGuard(name string) (restore func()) {
+	if !slices.Contains(Guards, name) {
+		panic("no guard is named " + name)
+	}
+	g := guard(name)
+	removedGuard.Store(&g)
+	return func() { removedGuard.Store(nil) }
+}
+
+func removed(g guard) bool {
+	r := removedGuard.Load()
+	return r != nil && *r == g
+}

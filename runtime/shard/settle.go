@@ -102,7 +102,9 @@ func (s *Shard) settled(n int64, c claimed) {
 		if b.failed.IsZero() {
 			b.failed = time.Now()
 		}
-		if !s.patience(b).After(time.Now()) {
+		if removed(resendGuard) {
+			s.skip(b)
+		} else if !s.patience(b).After(time.Now()) {
 			s.giveUp(b)
 		} else {
 			s.dispatch(b)
@@ -186,7 +188,7 @@ func (h *Host) claim(ctx context.Context, id eventstore.ShardID, expected int64,
 		switch {
 		case err != nil:
 			last = err
-		case tokens[row.Token] && row.Epoch == expected+1:
+		case (tokens[row.Token] || removed(recognitionGuard)) && row.Epoch == expected+1:
 			return claimed{row: row}
 		case row.Epoch != expected:
 			return claimed{row: row, lost: true}

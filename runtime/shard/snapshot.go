@@ -43,8 +43,12 @@ func (s *Shard) snapshotIfDue(e *entity) {
 
 // snapshot queues one; a full queue drops it, since the next commit asks again.
 func (s *Shard) snapshot(e *entity, done func()) bool {
+	at := e.committed
+	if removed(snapshotGuard) {
+		at.state = e.spec.state
+	}
 	ok := s.host.snapshots.submit(snapshotJob{
-		aggregate: s.id.Aggregate, entity: e.id, def: s.cur, at: e.committed,
+		aggregate: s.id.Aggregate, entity: e.id, def: s.cur, at: at,
 		seq: e.seq, hash: e.hash, window: e.window.encode(), done: done,
 	})
 	if ok {

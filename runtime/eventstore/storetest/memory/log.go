@@ -25,14 +25,22 @@ func (s *Store) Claim(ctx context.Context, r eventstore.ClaimRequest) (eventstor
 	if row.Epoch != r.Expected {
 		return eventstore.ShardState{}, fmt.Errorf("claim shard %s: %w: epoch %d, expected %d", r.Shard, eventstore.ErrRefused, row.Epoch, r.Expected)
 	}
+	was := row.ShardState
+	row.before = &was
 	row.Epoch, row.Token, row.Owner, row.Address = r.Expected+1, r.Token, r.Owner, r.Address
 	return row.ShardState, nil
 }
 
 // holds reports whether the lease is that of the shard's owner.
-func (d *database) holds(l eventstore.Lease) bool {
-	row := d.shards[l.Shard]
-	return row != nil && row.Owner != "" && row.Lease == l
+func (s *Store) holds(l eventstore.Lease) bool {
+	row := s.data.shards[l.Shard]
+	if row == nil || row.Owner == "" {
+		return false
+	}
+	if s.options.Without == Token {
+		l.Token = row.Token
+	}
+	return row.Lease == l
 }
 
 // Release implements eventstore.Log.
@@ -41,10 +49,11 @@ func (s *Store) Release(ctx context.Context, l eventstore.Lease) error {
 		return err
 	}
 	defer s.data.Unlock()
-	if !s.data.holds(l) {
+	if !s.holds(l) {
 		return fmt.Errorf("release shard %s: %w", l.Shard, eventstore.ErrRefused)
 	}
 	row := s.data.shards[l.Shard]
+	row.before = nil
 	row.Owner, row.Address, row.Token = "", "", eventstore.Token{}
 	return nil
 }
@@ -57,7 +66,7 @@ func (s *Store) Check(ctx context.Context, leases []eventstore.Lease) ([]bool, e
 	defer s.data.Unlock()
 	holds := make([]bool, len(leases))
 	for i, l := range leases {
-		holds[i] = s.data.holds(l)
+		holds[i] = s.holds(l)
 	}
 	return holds, nil
 }
@@ -78,14 +87,19 @@ func (s *Store) Append(ctx context.Context, batches []eventstore.Batch) []events
 			panic(fmt.Sprintf("memory: two batches of shard %s in one append", b.Lease.Shard))
 		}
 		met[b.Lease.Shard] = true
+		if !s.holds(b.Lease) && s.options.Without != Fence || s.data.shards[b.Lease.Shard] == nil {
+			results[i] = eventstore.AppendResult{Status: eventstore.Refused}
+			continue
+		}
 		results[i] = s.data.append(b)
 	}
 	return results
 }
 
+// append writes a batch under a lease that holds.
 func (d *database) append(b eventstore.Batch) eventstore.AppendResult {
 	row := d.shards[b.Lease.Shard]
-	if !d.holds(b.Lease) || row.Head != b.Head || row.HeadHash != b.HeadHash || row.floor > b.Generation() {
+	if row.Head != b.Head || row.HeadHash != b.HeadHash || row.floor > b.Generation() {
 		return eventstore.AppendResult{Status: eventstore.Refused}
 	}
 	if err := storable(b); err != nil {
@@ -94,6 +108,9 @@ func (d *database) append(b eventstore.Batch) eventstore.AppendResult {
 	mustContinue(row, b)
 	if err := d.conflict(b); err != nil {
 		return eventstore.AppendResult{Status: eventstore.Conflict, Err: err}
+	}
+	if len(b.Events)+len(b.Outcomes) > 0 {
+		row.before = nil
 	}
 	for _, e := range b.Events {
 		e.Data, _ = eventstore.AppendCanonical(nil, e.Data) // storable has seen to it

@@ -17,7 +17,19 @@ type Options struct {
 	Now func() time.Time
 	// AppendConcurrency is what the store reports. Default 4, as PostgreSQL's.
 	AppendConcurrency int
+	// Without leaves a guard out, to show that a test finds it missing.
+	Without Guard
 }
+
+// Guard is a comparison that the log's safety rests on.
+type Guard uint8
+
+const (
+	// Fence is an append's comparison of its lease with the shard's row.
+	Fence Guard = iota + 1
+	// Token is the comparison of tokens beside that of epochs, everywhere.
+	Token
+)
 
 // Store is the model. It is safe for concurrent use.
 type Store struct {
@@ -51,6 +63,21 @@ func (s *Store) Backup() *Store {
 	s.data.Lock()
 	defer s.data.Unlock()
 	return &Store{options: s.options, data: s.data.copy()}
+}
+
+// ForgetClaim undoes the shard's last claim, if nothing was written under it:
+// what a failover to a replica does that lags by so much. It loses nothing that
+// anyone was told, but the next claim gives an epoch that was given before. It
+// reports whether there was such a claim.
+func (s *Store) ForgetClaim(id eventstore.ShardID) bool {
+	s.data.Lock()
+	defer s.data.Unlock()
+	row := s.data.shards[id]
+	if row == nil || row.before == nil {
+		return false
+	}
+	row.ShardState, row.before = *row.before, nil
+	return true
 }
 
 // begin locks the data for a call, unless the store is closed or ctx has ended.
@@ -93,6 +120,8 @@ type shard struct {
 	eventstore.ShardState
 	floor int64
 	log   []eventstore.Event
+	// before is the row before the last claim, while nothing was written since.
+	before *eventstore.ShardState
 }
 
 type entity struct {
