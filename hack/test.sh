@@ -78,6 +78,12 @@ else
 	missing "PostgreSQL 14 and 18 could not be fetched: the store is not tested on them"
 fi
 
+# What the simulation is worth: it finds every guard of the protocol missing.
+echo
+echo "== go test -tags faults, guards taken out one at a time"
+"$tools/testreport" "${strict[@]}" -- -tags faults -count=1 -timeout "$plain_timeout" -v \
+	-run 'RemovedGuard' ./runtime/simulation ./runtime/projection || status=1
+
 if [ "${RACE:-1}" != 0 ]; then
 	echo
 	echo "== go test -race, ${race_packages[*]}"

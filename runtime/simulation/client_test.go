@@ -69,11 +69,12 @@ type client struct {
 	n     int
 	r     *rand.Rand
 	known map[string]int64 // the highest version that it was told, by entity
+	owner [2]int           // where it thinks the shards are; it learns late that one has moved
 }
 
 const (
 	clients  = 6
-	perRun   = 25 // operations of a client
+	perRun   = 40 // operations of a client
 	entities = 3
 	// patience is the least that a client grants to a try.
 	patience = 300 * time.Millisecond
@@ -161,13 +162,15 @@ var errUnreachable = errors.New("the host does not have the shard")
 
 // try sends the operation to the host that should own the shard, or to another.
 func (c *client) try(op *operation) {
-	c.mu.Lock()
-	place := c.owner[op.shard]
-	c.mu.Unlock()
-	if c.r.IntN(4) == 0 {
-		place = c.r.IntN(places)
+	if len(op.tries) > 0 || c.r.IntN(4) == 0 {
+		c.mu.Lock()
+		c.owner[op.shard] = c.world.owner[op.shard]
+		c.mu.Unlock()
 	}
-	h := c.host(place)
+	if c.r.IntN(8) == 0 {
+		c.owner[op.shard] = c.r.IntN(places)
+	}
+	h := c.host(c.owner[op.shard])
 	r := rand.New(rand.NewPCG(c.r.Uint64(), 0)) // of the way there and back
 	there, back := latency(r, 0.04), latency(r, 0.04)
 	lost := r.IntN(40) == 0 && !c.calm.Load()

@@ -78,3 +78,19 @@ func TestWithAllGuardsNothingIsViolated(t *testing.T) {
 		})
 	}
 }
+
+// A seed is of use only if it gives the same run again.
+func TestASeedRepeatsItsRun(t *testing.T) {
+	for seed := range uint64(20) {
+		if shardsOf(seed) > 1 {
+			continue // whether their batches meet in one append is up to Go's scheduler
+		}
+		first, second := simulate(t, seed, 0), simulate(t, seed, 0)
+		for i, op := range first.history {
+			if i == len(second.history) || op.String() != second.history[i].String() {
+				t.Errorf("seed %d differs at operation %d:\n  %s\n  %s", seed, i, op, second.history[min(i, len(second.history)-1)])
+				break
+			}
+		}
+	}
+}

@@ -74,6 +74,15 @@ func (w *world) source(who string) *rand.Rand {
 	return rand.New(rand.NewPCG(w.seed, hashed(who)))
 }
 
+// shardsOf makes every fourth run one of two shards, which share their hosts'
+// appends.
+func shardsOf(seed uint64) int {
+	if seed%4 == 3 {
+		return 2
+	}
+	return 1
+}
+
 func newWorld(seed uint64, without memory.Guard) *world {
 	w := &world{
 		seed: seed, store: memory.New(memory.Options{Without: without}), began: time.Now(),
@@ -82,10 +91,7 @@ func newWorld(seed uint64, without memory.Guard) *world {
 			DedupCommands: 4, DedupFor: 24 * time.Hour,
 		},
 	}
-	shards := 1
-	if seed%4 == 3 {
-		shards = 2
-	}
+	shards := shardsOf(seed)
 	a, err := w.store.EnsureAggregate(context.Background(), "account", shards)
 	if err != nil {
 		panic(err) // an empty model takes any name
@@ -172,7 +178,7 @@ func (o *operator) upset() {
 	o.mu.Unlock()
 	h, other := o.host(place), (place+1+o.r.IntN(places-1))%places
 	until := time.Now().Add(100*time.Millisecond + time.Duration(o.r.Int64N(int64(2500*time.Millisecond))))
-	switch o.r.IntN(9) {
+	switch o.r.IntN(10) {
 	case 0:
 		o.crash(place)
 		o.takeover(n, o.r.IntN(places))
@@ -198,12 +204,12 @@ func (o *operator) upset() {
 		if s := h.Shard(o.id[n]); s != nil {
 			s.Define(def)
 		}
-	case 5: // the store's primary fails, and its heir has not heard of the last claim
+	case 5, 6: // the store's primary fails, and its heir has not heard of the last claim
 		o.takeover(n, other)
 		if o.store.ForgetClaim(o.id[n]) {
 			o.primary.Add(1) // whatever was on its way to the old one is lost
 		}
-		o.takeover(n, (other+1+o.r.IntN(places-1))%places)
+		o.takeover(n, places-place-other) // the third of them: its epoch is the forgotten one's
 	default:
 		o.takeover(n, other)
 	}
