@@ -66,8 +66,13 @@ func readOffset(ctx context.Context, db *DB, f feed) (int64, error) {
 // moveOffset is the compare-and-set that gives exactly once. from may equal to:
 // then it only keeps other workers from moving until the transaction ends.
 func moveOffset(ctx context.Context, tx *sql.Tx, f feed, from, to int64) error {
-	done, err := tx.ExecContext(ctx, `UPDATE projection_offset SET seq = $6
-		WHERE projection = $1 AND version = $2 AND aggregate = $3 AND shard = $4 AND seq = $5`,
+	query := `UPDATE projection_offset SET seq = $6
+		WHERE projection = $1 AND version = $2 AND aggregate = $3 AND shard = $4 AND seq = $5`
+	if offsetUnguarded() {
+		query = `UPDATE projection_offset SET seq = $6
+			WHERE projection = $1 AND version = $2 AND aggregate = $3 AND shard = $4 AND CAST($5 AS bigint) IS NOT NULL`
+	}
+	done, err := tx.ExecContext(ctx, query,
 		f.projection, f.version, int32(f.shard.Aggregate), f.shard.Number, from, to)
 	if err != nil {
 		return fmt.Errorf("move the offset of %s: %w", f, err)

@@ -22,6 +22,24 @@ type Fault struct {
 	at    int
 	after bool
 	fired chan struct{}
+	gate  func(what string) Strike
+}
+
+// Strike is what a gate makes of a step.
+type Strike uint8
+
+// The fates of a step: it is carried out, or fails before or after that.
+const (
+	Pass Strike = iota
+	Before
+	After
+)
+
+// Gate has every step ask f, before it is carried out, and wait for its answer.
+func (f *Fault) Gate(gate func(what string) Strike) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gate = gate
 }
 
 // Arm starts counting anew and makes step at fail, before it is carried out or,
@@ -51,11 +69,15 @@ func (f *Fault) step(what string, do func() error) error {
 	f.mu.Lock()
 	f.count++
 	strike, after := f.count == f.at, f.after
-	n := f.count
+	n, gate := f.count, f.gate
 	if strike {
 		close(f.fired)
 	}
 	f.mu.Unlock()
+	if gate != nil {
+		s := gate(what)
+		strike, after = strike || s != Pass, after || s == After
+	}
 	if strike && !after {
 		return fmt.Errorf("%w before step %d (%s)", ErrInjected, n, what)
 	}

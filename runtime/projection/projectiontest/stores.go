@@ -20,9 +20,13 @@ func Each(t *testing.T, test func(t *testing.T, r *Rig)) {
 }
 
 // Postgres gives a rig on a schema of its own.
-func Postgres(t testing.TB) *Rig {
+func Postgres(t testing.TB, change ...func(*postgres.Options)) *Rig {
 	t.Helper()
-	store, err := postgres.Open(t.Context(), postgres.Options{URL: pgtest.URL(t), Schema: pgtest.Schema(t), Logger: Logger(t)})
+	o := postgres.Options{URL: pgtest.URL(t), Schema: pgtest.Schema(t), Logger: Logger(t)}
+	for _, f := range change {
+		f(&o)
+	}
+	store, err := postgres.Open(t.Context(), o)
 	if err != nil {
 		t.Fatalf("open PostgreSQL: %v", err)
 	}

@@ -143,6 +143,9 @@ func (r *postgresRows) read(ctx context.Context, tx *sql.Tx, keys []any) ([][]an
 	query := r.load
 	if r.shared {
 		query = r.lock
+		if missingKeysUnlocked() {
+			query = r.load + " ORDER BY 1 FOR UPDATE"
+		}
 	}
 	rows, err := tx.QueryContext(ctx, query, pgArray(r.columns[0].Kind, keys))
 	if err != nil {
