@@ -55,12 +55,27 @@ type Limits struct {
 	BatchEvents   int
 	BatchBytes    int
 
-	// MemoryBytes (256 MiB) bounds the entities in memory, over all shards.
+	// MemoryBytes (32 MiB) bounds the entities in memory, over all shards: some
+	// 30,000 small ones. The collector lets garbage of the same size gather, so a
+	// process keeps about twice as much resident.
 	MemoryBytes int64
+	// EntityKeyBytes (16 MiB) and KeyBytes (64 MiB, over all shards) bound the keys
+	// that entities remember beyond their last deduplication.commands, because
+	// they are younger than deduplication.minutes; one takes some 370 bytes. Beyond
+	// either a new keyed command is answered Overloaded until keys have grown old,
+	// since the promise to remember must not be broken for it. So in ten minutes an
+	// entity takes some 45,000 keyed commands; fewer minutes let it take more a
+	// second. These bytes do not count in MemoryBytes: a hot entity must not push
+	// all others out.
+	EntityKeyBytes int64
+	KeyBytes       int64
 	// FeedEvents (4,096) is how many committed events a shard keeps for
-	// projections; FeedBytes (8 MiB) bounds their data.
+	// projections; FeedBytes (8 MiB) bounds what they take, and FeedsBytes (16
+	// MiB) bounds it over all shards. Projections that are farther behind read the
+	// store.
 	FeedEvents int
 	FeedBytes  int64
+	FeedsBytes int64
 
 	// Loads (16) is how many entities are loaded at the same time.
 	Loads int
@@ -93,6 +108,8 @@ type Observer struct {
 	// The changes of gauges.
 	MailboxDepth   func(aggregate string, delta int)
 	EntitiesLoaded func(aggregate string, delta int)
+	KeyBytes       func(aggregate string, delta int64)
+	FeedBytes      func(aggregate string, delta int64)
 	ShardsOwned    func(aggregate string, delta int)
 }
 
@@ -173,8 +190,11 @@ func (c Config) withDefaults() Config {
 	}{
 		{&l.MailboxBytes, 64 << 20},
 		{&l.HeldBytes, 128 << 20},
-		{&l.MemoryBytes, 256 << 20},
+		{&l.MemoryBytes, 32 << 20},
+		{&l.EntityKeyBytes, 16 << 20},
+		{&l.KeyBytes, 64 << 20},
 		{&l.FeedBytes, 8 << 20},
+		{&l.FeedsBytes, 16 << 20},
 		{(*int64)(&l.AppendTimeout), int64(5 * time.Second)},
 		{(*int64)(&l.CallTimeout), int64(3 * time.Second)},
 		{(*int64)(&l.ResendFor), int64(10 * time.Second)},

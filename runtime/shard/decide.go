@@ -43,6 +43,10 @@ func (s *Shard) decideNext(e *entity) {
 		s.answer(r, reply{search: e.committed.version})
 		return
 	}
+	if r.print != (eventstore.Hash{}) && s.keysFull(e) {
+		s.answer(r, reply{err: overloaded("the entity remembers as many keys as it can; some grow old")})
+		return
+	}
 	if r.def != s.cur {
 		r.def = s.cur
 		r.parsed, r.parseErr = s.parse(s.cur, &r.cmd)

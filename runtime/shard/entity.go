@@ -53,6 +53,7 @@ type entity struct {
 	snapshotAt time.Time
 
 	size         int
+	keys         int64 // of window.keys, what is booked
 	used         time.Time
 	newer, older *entity // in the order of use
 }

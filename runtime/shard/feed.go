@@ -8,9 +8,14 @@ import (
 
 // feed keeps a shard's last committed events, so that a projection which has
 // caught up never reads the store. events are dense: the last one is at head.
+//
+// All feeds of a host together keep no more than it may: beyond that each one
+// goes down to an equal share, when it grows and every second.
 type feed struct {
 	maxEvents int
 	maxBytes  int64
+	host      *Host
+	aggregate string
 
 	mu      sync.Mutex
 	events  []eventstore.Event
@@ -28,22 +33,75 @@ func (f *feed) push(events []eventstore.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.events = append(f.events, events...)
+	var grown int64
 	for i := range events {
-		f.bytes += int64(len(events[i].Data))
+		grown += eventBytes(&events[i])
 	}
+	f.book(grown)
 	f.head = events[len(events)-1].Seq
-	for n := len(f.events) - f.first; n > f.maxEvents || n > 1 && f.bytes > f.maxBytes; n-- {
+	f.trim(f.maxBytes)
+	f.shareLocked()
+	f.notify()
+}
+
+// What an event takes in a feed besides its data: its fields, its short texts, and
+// the free space of a slice that grows.
+const feedEventBytes = 512
+
+func eventBytes(e *eventstore.Event) int64 { return feedEventBytes + int64(len(e.Data)) }
+
+// trim lets the oldest events go until no more than so many bytes are left; the
+// last event stays.
+func (f *feed) trim(bytes int64) {
+	var gone int64
+	for n := len(f.events) - f.first; n > f.maxEvents || n > 1 && f.bytes-gone > bytes; n-- {
 		e := &f.events[f.first]
-		f.bytes -= int64(len(e.Data))
+		gone += eventBytes(e)
 		*e = eventstore.Event{}
 		f.first++
 	}
-	if f.first >= f.maxEvents {
+	f.book(-gone)
+	if f.first > len(f.events)/2 {
 		n := copy(f.events, f.events[f.first:])
 		clear(f.events[n:])
 		f.events, f.first = f.events[:n], 0
+		if cap(f.events) > 4*n+64 {
+			f.events = append(make([]eventstore.Event, 0, 2*n), f.events...)
+		}
 	}
-	f.notify()
+}
+
+// relieve brings the feed down to its share when all of them keep too much.
+func (f *feed) relieve() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shareLocked()
+}
+
+func (f *feed) shareLocked() {
+	most := f.host.cfg.Limits.FeedsBytes
+	if f.host.feeds.Load() > most {
+		f.trim(most / int64(max(1, len(*f.host.serving.Load()))))
+	}
+}
+
+// drop lets all events go, for a shard that has ended.
+func (f *feed) drop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.book(-f.bytes)
+	f.events, f.first = nil, 0
+}
+
+func (f *feed) book(bytes int64) {
+	if bytes == 0 {
+		return
+	}
+	f.bytes += bytes
+	f.host.feeds.Add(bytes)
+	if told := f.host.cfg.Observer.FeedBytes; told != nil {
+		told(f.aggregate, bytes)
+	}
 }
 
 func (f *feed) notify() {

@@ -30,6 +30,8 @@ type Host struct {
 	loads     *loadPool
 	memory    atomic.Int64
 	held      atomic.Int64 // bytes of all mailboxes
+	keys      atomic.Int64 // bytes of all keys that are remembered for their age
+	feeds     atomic.Int64 // bytes of all feeds
 	requests  requestPool
 
 	ticks   sync.WaitGroup
@@ -222,7 +224,7 @@ func (h *Host) newShard(spec Spec, row eventstore.ShardState, generation int64) 
 			maxCount: int64(l.MailboxCommands), maxBytes: l.MailboxBytes, wake: make(chan struct{}, 1),
 			maxHeld: l.HeldBytes, held: &h.held,
 		},
-		feed: feed{maxEvents: l.FeedEvents, maxBytes: l.FeedBytes, head: row.Head},
+		feed: feed{maxEvents: l.FeedEvents, maxBytes: l.FeedBytes, head: row.Head, host: h, aggregate: spec.Aggregate},
 	}
 	s.ctx, s.cancel = context.WithCancel(h.ctx)
 	s.cur = spec.Definition.withDefaults()
@@ -252,6 +254,7 @@ func (s *Shard) finish() {
 		s.remove(e)
 	}
 	s.lastUse.Store(0)
+	s.feed.drop()
 	s.observeDepth()
 }
 

@@ -14,6 +14,7 @@ func (s *Shard) tick() {
 		s.evictOrKeep(e)
 	}
 	s.publishOldest()
+	s.feed.relieve()
 	if s.holding() {
 		for _, e := range s.entities {
 			s.sweep(e)
@@ -43,6 +44,7 @@ func (s *Shard) remove(e *entity) {
 	delete(s.entities, e.id)
 	s.uses.remove(e)
 	s.account(e, 0)
+	s.bookKeys(e, 0)
 	s.host.cfg.Observer.entitiesLoaded(s.aggregate, -1)
 }
 
@@ -50,11 +52,41 @@ func (s *Shard) remove(e *entity) {
 func (s *Shard) forget(e *entity) {
 	e.forget()
 	s.account(e, entityBytes+len(e.id))
+	s.bookKeys(e, 0)
 }
 
 // resize measures an entity anew.
 func (s *Shard) resize(e *entity) {
 	s.account(e, entityBytes+len(e.id)+s.cur.Behavior.Size(e.committed.state)+e.window.size())
+	s.bookKeys(e, e.window.keys)
+}
+
+// bookKeys books the bytes of the keys that an entity remembers for their age.
+func (s *Shard) bookKeys(e *entity, bytes int64) {
+	grown := bytes - e.keys
+	if grown == 0 {
+		return
+	}
+	e.keys = bytes
+	s.host.keys.Add(grown)
+	if f := s.host.cfg.Observer.KeyBytes; f != nil {
+		f(s.aggregate, grown)
+	}
+}
+
+// keysFull tells that no new key can be remembered for the entity. Before it says
+// so it forgets what has grown old: nothing else would, while all are refused.
+func (s *Shard) keysFull(e *entity) bool {
+	full := func() bool {
+		l := s.limits()
+		return e.window.keys > 0 && (e.window.keys >= l.EntityKeyBytes || s.host.keys.Load() >= l.KeyBytes)
+	}
+	if !full() {
+		return false
+	}
+	s.trim(e)
+	s.resize(e)
+	return full()
 }
 
 // account books an entity's bytes, and sees to the budget.

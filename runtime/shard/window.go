@@ -27,6 +27,8 @@ type window struct {
 	pending int      // the last so many of recent
 	older   map[string]record
 	aged    []agedID // the ids of older, oldest first
+	// keys is what older and aged take, in bytes.
+	keys int64
 }
 
 type agedID struct {
@@ -119,6 +121,10 @@ func (w *window) trim(now time.Time, last int, keep time.Duration, row func(*rec
 			if w.older == nil {
 				w.older = make(map[string]record)
 			}
+			w.keys += r.cost()
+			if old, ok := w.older[r.id]; ok {
+				w.keys -= old.cost()
+			}
 			w.older[r.id] = *r
 			w.aged = append(w.aged, agedID{r.id, r.at})
 		} else if r.hasRow() {
@@ -141,6 +147,7 @@ func (w *window) trim(now time.Time, last int, keep time.Duration, row func(*rec
 			if r.hasRow() {
 				row(&r)
 			}
+			w.keys -= r.cost()
 			delete(w.older, a.id)
 		}
 	}
@@ -161,4 +168,15 @@ func (w *window) each(f func(*record)) {
 // A record's share of memory, its id included: measured, rounded up.
 const recordBytes = 160
 
-func (w *window) size() int { return recordBytes * (cap(w.recent) + 2*len(w.older)) }
+// size is what the last commands take.
+func (w *window) size() int { return recordBytes * cap(w.recent) }
+
+// cost is what a record in older takes, with its place in aged: a map keeps a
+// third of its places free, and a slice that grows a quarter.
+func (r *record) cost() int64 {
+	n := 2*recordBytes + len(r.id)
+	if r.refusal != nil {
+		n += recordBytes + len(r.refusal.Detail)
+	}
+	return int64(n)
+}

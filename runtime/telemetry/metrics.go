@@ -27,6 +27,8 @@ type Metrics struct {
 	shardOwned     *prometheus.GaugeVec
 	mailboxDepth   *prometheus.GaugeVec
 	entitiesLoaded *prometheus.GaugeVec
+	keyBytes       *prometheus.GaugeVec
+	feedBytes      *prometheus.GaugeVec
 
 	projections *projectionCollector
 
@@ -55,6 +57,10 @@ func New(version string) *Metrics {
 			"Commands that shards of this process hold, from their arrival to their answer.", "aggregate"),
 		entitiesLoaded: gauge("entities_loaded",
 			"Entities in memory.", "aggregate"),
+		keyBytes: gauge("remembered_key_bytes",
+			"Memory of idempotency keys that are remembered for their age, beyond each entity's last commands. At its limit keyed commands are answered Overloaded.", "aggregate"),
+		feedBytes: gauge("shard_feed_bytes",
+			"Memory of committed events that shards keep for projections.", "aggregate"),
 		failovers: counter("failovers_total",
 			"Shards that went on here after their owner was lost, by the reason.", "reason"),
 		failoverSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -70,7 +76,7 @@ func New(version string) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.commands, m.commandSeconds, m.commitSeconds, m.batchEvents, m.shardOwned, m.mailboxDepth, m.entitiesLoaded,
+		m.commands, m.commandSeconds, m.commitSeconds, m.batchEvents, m.shardOwned, m.mailboxDepth, m.entitiesLoaded, m.keyBytes, m.feedBytes,
 		m.projections, m.failovers, m.failoverSeconds, m.oldestTransaction, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

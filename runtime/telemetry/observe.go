@@ -31,6 +31,8 @@ func (m *Metrics) Shards() shard.Observer {
 		},
 		MailboxDepth:   func(aggregate string, delta int) { m.mailboxDepth.WithLabelValues(aggregate).Add(float64(delta)) },
 		EntitiesLoaded: func(aggregate string, delta int) { m.entitiesLoaded.WithLabelValues(aggregate).Add(float64(delta)) },
+		KeyBytes:       func(aggregate string, delta int64) { m.keyBytes.WithLabelValues(aggregate).Add(float64(delta)) },
+		FeedBytes:      func(aggregate string, delta int64) { m.feedBytes.WithLabelValues(aggregate).Add(float64(delta)) },
 		ShardsOwned:    func(aggregate string, delta int) { m.shardOwned.WithLabelValues(aggregate).Add(float64(delta)) },
 	}
 }

@@ -34,6 +34,8 @@ func told() *Metrics {
 	s.ShardsOwned("account", -1)
 	s.MailboxDepth("account", 5)
 	s.EntitiesLoaded("account", 9)
+	s.KeyBytes("account", 370)
+	s.FeedBytes("account", 600)
 	p := m.Projections()
 	p.Lag("balances", "account", 0, 4, 2*time.Second)
 	p.Lag("balances", "account", 1, 6, 5*time.Second)
@@ -72,6 +74,8 @@ func TestEveryMetricOfTheContractIsThere(t *testing.T) {
 		"leftfold_shard_owned":                      {"aggregate"},
 		"leftfold_shard_mailbox_depth":              {"aggregate"},
 		"leftfold_entities_loaded":                  {"aggregate"},
+		"leftfold_remembered_key_bytes":             {"aggregate"},
+		"leftfold_shard_feed_bytes":                 {"aggregate"},
 		"leftfold_projection_lag_events":            {"projection"},
 		"leftfold_projection_lag_seconds":           {"projection"},
 		"leftfold_projection_quarantined":           {"projection"},

@@ -98,3 +98,6 @@ func (p *Process) Stop() int {
 
 // Gone is closed when the process has ended.
 func (p *Process) Gone() <-chan struct{} { return p.gone }
+
+// ID is its process id.
+func (p *Process) ID() int { return p.cmd.Process.Pid }

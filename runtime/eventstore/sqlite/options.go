@@ -34,8 +34,11 @@ const (
 	// projectionReaders is the number of connections for queries of projections,
 	// kept apart so that slow queries do not hold up owners.
 	projectionReaders = 4
-	// cacheKiB is each connection's page cache.
-	cacheKiB = 8 << 10
+	// cacheKiB is the page cache of the connection that writes, readCacheKiB that
+	// of each that reads. SQLite's memory comes on top of Go's heap, and eight
+	// readers with the writer's cache were 64 MiB resident once many entities had
+	// been loaded; what they miss is in the kernel's page cache.
+	cacheKiB, readCacheKiB = 8 << 10, 1 << 10
 	// checkpointPages is how long the write-ahead log grows, in pages of 4 KiB,
 	// before its content moves into the database file: a checkpoint costs two
 	// more fsyncs, in the commit that starts it.

@@ -28,7 +28,7 @@ func TestNetworkFileSystemsAreRefusedByName(t *testing.T) {
 func TestADatabaseThatIsNotAsDurableAsToldIsRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), databaseFile)
 	for name, setting := range map[string][2]string{"synchronous": {"_pragma", "synchronous(NORMAL)"}, "journal_mode": {"mode", "memory"}} {
-		db, err := connect(file, 1, setting[0], setting[1])
+		db, err := connect(file, 1, cacheKiB, setting[0], setting[1])
 		if err != nil {
 			t.Fatal(err)
 		}

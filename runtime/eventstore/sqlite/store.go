@@ -62,7 +62,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 
 func (s *Store) open(ctx context.Context, file string) error {
 	var err error
-	if s.writer, err = connect(file, 1, "_txlock", "immediate"); err != nil {
+	if s.writer, err = connect(file, 1, cacheKiB, "_txlock", "immediate"); err != nil {
 		return err
 	}
 	if err := verify(ctx, s.writer); err != nil {
@@ -71,17 +71,17 @@ func (s *Store) open(ctx context.Context, file string) error {
 	if err := migrate(ctx, s.writer, s.log); err != nil {
 		return err
 	}
-	if s.reader, err = connect(file, readers, "_pragma", "query_only(1)"); err != nil {
+	if s.reader, err = connect(file, readers, readCacheKiB, "_pragma", "query_only(1)"); err != nil {
 		return err
 	}
-	if s.projections, err = connect(file, projectionReaders, "_pragma", "query_only(1)"); err != nil {
+	if s.projections, err = connect(file, projectionReaders, readCacheKiB, "_pragma", "query_only(1)"); err != nil {
 		return err
 	}
 	return s.statements.prepare(ctx, s.writer, s.reader)
 }
 
 // connect makes a pool whose connections all have the store's settings.
-func connect(file string, connections int, key, value string) (*sql.DB, error) {
+func connect(file string, connections, cacheKiB int, key, value string) (*sql.DB, error) {
 	q := url.Values{}
 	for _, pragma := range []string{
 		"busy_timeout(" + strconv.FormatInt(busyTimeout.Milliseconds(), 10) + ")",
