@@ -53,7 +53,10 @@
 // writable primary, synchronous_commit on or remote_apply, UTF-8, READ COMMITTED.
 // A server or pooler that cannot keep the promises gives eventstore.ErrUnsafe
 // with what to change. PgBouncer must pool sessions; its other modes are
-// recognised when the store is opened and refused.
+// recognised when the store is opened and refused. Later, a session that lacks its
+// tables or prepared statements, for a pooler put it in the place of ours, is
+// closed at its first error. Where the server allows fewer connections than the
+// pools may use, they are made smaller, down to two each.
 //
 // # Schema
 //

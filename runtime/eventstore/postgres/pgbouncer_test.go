@@ -16,11 +16,11 @@ import (
 func TestPgBouncerThatSharesSessionsIsRefused(t *testing.T) {
 	server := pgtest.Start(t)
 	for name, settings := range map[string][]string{
-		"transaction mode":                          {"pool_mode = transaction"},
-		"transaction mode, servers in turn":         {"pool_mode = transaction", "server_round_robin = 1"},
-		"transaction mode, with a single server":    {"pool_mode = transaction", "default_pool_size = 1"},
-		"transaction mode, servers warmed up":       {"pool_mode = transaction", "min_pool_size = 10"},
-		"statement mode":                            {"pool_mode = statement"},
+		"transaction mode":                           {"pool_mode = transaction"},
+		"transaction mode, servers in turn":          {"pool_mode = transaction", "server_round_robin = 1"},
+		"transaction mode, with a single server":     {"pool_mode = transaction", "default_pool_size = 1"},
+		"transaction mode, servers warmed up":        {"pool_mode = transaction", "min_pool_size = 10"},
+		"statement mode":                             {"pool_mode = statement"},
 		"transaction mode, servers reset in between": {"pool_mode = transaction", "server_reset_query_always = 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
