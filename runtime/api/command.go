@@ -3,12 +3,9 @@ package api
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/problem"
@@ -120,27 +117,4 @@ func (c *call) body() ([]byte, error) {
 		return nil, problem.New(problem.UnsupportedMediaType, "the body must be application/json, not %q", given)
 	}
 	return c.bytes()
-}
-
-// bytes reads the body, whatever it holds.
-func (c *call) bytes() ([]byte, error) {
-	tooLarge := problem.New(problem.TooLarge, "the body has more than %d bytes", MaxBody)
-	if c.r.ContentLength > MaxBody {
-		c.w.Header().Set("Connection", "close") // the body stays unread
-		return nil, tooLarge
-	}
-	// A caller who never ends its body would hold this goroutine. The server
-	// takes the deadline away when the body has ended, so it bounds no wait after
-	// that; else it stays, and the connection is not used again.
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, MaxBody))
-	if err == nil {
-		return data, nil
-	}
-	c.w.Header().Set("Connection", "close")
-	var limit *http.MaxBytesError
-	if errors.As(err, &limit) {
-		return nil, tooLarge
-	}
-	return nil, problem.New(problem.MalformedBody, "the body did not come as it was announced: too short, or too slow")
 }

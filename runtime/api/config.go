@@ -18,6 +18,17 @@ const (
 	// one page before it is cut off: it can resume from its last checkpoint.
 	DefaultStreamWrite = 10 * time.Second
 
+	// DefaultCalls is how many calls may be under way at once, streams not counted:
+	// more than routing holds while shards move, so that those are refused first.
+	// Each is a goroutine with its buffers, some 20 KiB.
+	DefaultCalls = 8192
+	// DefaultBodyBytes is what the bodies of all calls may take, from their first
+	// byte to the call's answer: as much as shards hold for their mailboxes.
+	DefaultBodyBytes = 64 << 20
+	// DefaultConnections is how many connections may be open: callers, proxies and
+	// streams of a busy pod. Idle ones take some 20 KiB each.
+	DefaultConnections = 4096
+
 	// MaxBody is the most bytes that a request's body may have.
 	MaxBody = 1 << 20
 	// maxWait bounds how long a query may wait for a position; defaultWait is
@@ -49,6 +60,14 @@ type Config struct {
 	ReadTimeout    time.Duration
 	// Streams bounds the open event streams; one more is answered Overloaded.
 	Streams int
+	// Calls bounds the calls under way, BodyBytes what their bodies take; beyond
+	// either a call is answered Overloaded.
+	Calls     int
+	BodyBytes int64
+	// Connections bounds the open connections. What comes on one more is answered
+	// NotAttempted, and the connection closed; of those there are 256 at most, and
+	// more wait to be accepted.
+	Connections int
 	// StreamWrite bounds one write to a stream.
 	StreamWrite time.Duration
 }
@@ -68,6 +87,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Streams <= 0 {
 		c.Streams = DefaultStreams
+	}
+	if c.Calls <= 0 {
+		c.Calls = DefaultCalls
+	}
+	if c.BodyBytes <= 0 {
+		c.BodyBytes = DefaultBodyBytes
+	}
+	if c.Connections <= 0 {
+		c.Connections = DefaultConnections
 	}
 	if c.StreamWrite <= 0 {
 		c.StreamWrite = DefaultStreamWrite

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/leftfold/leftfold/runtime/problem"
@@ -19,6 +20,8 @@ type Handler struct {
 	routes []route
 	// streams is a semaphore over the open event streams.
 	streams chan struct{}
+	// calls are those under way, streams apart; bodies is what their bodies take.
+	calls, bodies atomic.Int64
 
 	// draining ends when Drain is called.
 	draining context.Context
@@ -50,12 +53,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, p)
 		return
 	}
+	if r.Context().Value(tooManyKey{}) != nil {
+		w.Header().Set("Connection", "close")
+		p := problem.New(problem.NotAttempted, "%d connections are open, as many as may be", h.Connections)
+		p.RetryAfter = retryAfter
+		h.refuse(w, p)
+		return
+	}
 	serve, variables, p := h.match(w, r)
 	if p != nil {
 		h.refuse(w, p)
 		return
 	}
 	c := &call{Handler: h, w: w, r: r, variables: variables}
+	defer c.end()
+	if h.calls.Add(1) > int64(h.Calls) {
+		c.fail(problem.New(problem.Overloaded, "%d calls are under way, as many as may be", h.Calls))
+		return
+	}
 	if err := serve(c); err != nil {
 		c.fail(err)
 	}
@@ -83,9 +98,21 @@ type call struct {
 	r *http.Request
 	// variables are the unescaped parts of the path that vary, in order.
 	variables []string
+	// held is what is booked of the body, following that the call is a stream now
+	// and counts as one.
+	held      int64
+	following bool
 	// command tells that something may have been written by the time that the
 	// call fails.
 	command bool
+}
+
+// end gives back what the call has taken.
+func (c *call) end() {
+	c.bodies.Add(-c.held)
+	if !c.following {
+		c.calls.Add(-1)
+	}
 }
 
 // fail answers with the problem in err. What nobody foresaw is logged.

@@ -38,6 +38,8 @@ func (c *call) follow(aggregate string, after eventstore.Position, limit int) er
 	default:
 		return problem.New(problem.Overloaded, "%d event streams are open, as many as may be", c.Streams)
 	}
+	c.following = true
+	c.calls.Add(-1)
 	ctx, cancel := context.WithCancel(c.r.Context())
 	defer cancel()
 	defer context.AfterFunc(c.draining, cancel)()

@@ -225,7 +225,7 @@ func reachable(podIP string, at net.Addr) (string, error) {
 // be unknown, and a caller who is told so does not ask again.
 func (m *Managed) open() {
 	m.opening.Do(func() {
-		m.serve(m.http, m.listener)
+		m.serve(m.http, m.handler.Limit(m.listener))
 		m.pod.ready.Store(true)
 	})
 }

@@ -100,7 +100,7 @@ func (s *Server) start(ctx context.Context) error {
 	s.handler = s.newHandler()
 	s.http = api.NewServer(s.handler, s.log)
 	s.http.Handler = s.calls.track(s.handler)
-	s.serve(s.http, s.listener)
+	s.serve(s.http, s.handler.Limit(s.listener))
 	s.ready.Store(true)
 	return nil
 }
