@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	entities = flag.Int("entities", 40_000, "how many entities get a command, for the bound of resident memory; 1000000 for the promised figure")
+	entities = flag.Int("entities", 25_000, "how many entities get a command, for the bound of resident memory; 1000000 for the promised figure")
 	store    = flag.String("store", "sqlite", "what the memory test runs on: sqlite or postgres")
 )
 
@@ -21,7 +21,7 @@ var (
 // resident, however many entities it has met.
 const maxResidentKiB = 150 << 10
 
-// The default budget is filled by some 20,000 small entities, so that the short
+// The default budget is filled by some 15,000 small entities, so that the short
 // form is past it as well.
 func TestResidentMemoryIsBoundedHoweverManyEntitiesAreTouched(t *testing.T) {
 	where := []string{"--data", filepath.Join(t.TempDir(), "data")}
