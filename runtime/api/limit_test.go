@@ -27,7 +27,6 @@ func blocked(r *rig) (arrived chan struct{}, release func()) {
 	return arrived, func() { close(gate) }
 }
 
-
 func wantRefused(t *testing.T, a answer, status int, reason problem.Reason) {
 	t.Helper()
 	if a.code != status || a.problem(t).Reason != reason || a.header.Get("Retry-After") == "" {
