@@ -124,7 +124,7 @@ func call(address string, i int, open *sync.WaitGroup, stop <-chan struct{}, ans
 				return err
 			case status == 200:
 				answered.Add(1)
-			case status == 429, status == 503: // told that nothing ran, and when to come again
+			case status == 429, status == 503, status == 504: // what a caller of a busy machine may be told
 				refused.Add(1)
 			default:
 				return fmt.Errorf("caller %d: %d %s", i, status, body)
