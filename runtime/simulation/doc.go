@@ -19,7 +19,7 @@
 // last claim: then epochs repeat, and only tokens differ. Six clients
 // (client_test.go) send commands with keys and without, retry, repeat what was
 // answered, use If-Match, read strongly, locally and at versions, and go to
-// yesterday's owner more often than not; a request may reach a host long after its
+// yesterday's owner often; a request may reach a host long after its
 // client gave it up. A projection follows each shard by the memory of whichever
 // host it asks (projection_test.go), and clients wait for it at the positions of
 // their answers.
