@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -187,20 +188,26 @@ func (o *outcome) report() string {
 		}
 		fmt.Fprintf(&b, "  %s\n", v.text)
 	}
-	i := slices.IndexFunc(o.violations, func(v violation) bool { return v.entity != "" })
-	if i < 0 {
+	if i := slices.IndexFunc(o.violations, func(v violation) bool { return v.entity != "" }); i >= 0 {
+		o.tell(&b, o.violations[i].entity)
 		return b.String()
 	}
-	entity := o.violations[i].entity
-	fmt.Fprintf(&b, "the log of %s:\n", entity)
-	for v, e := range o.logs[entity] {
-		fmt.Fprintf(&b, "  version %d, seq %d, epoch %d, command %s: %s %s -> %d\n", e.Version, e.Seq, e.Epoch, e.CommandID, e.Type, e.Data, o.states[entity][v+1].Balance)
-	}
-	fmt.Fprintf(&b, "its history (begun, ended, who: what -> answer; tries):\n")
-	for _, op := range o.history {
-		if op.command.Entity == entity {
-			fmt.Fprintf(&b, "  %s\n", op)
-		}
+	for _, entity := range slices.Sorted(maps.Keys(o.logs)) { // it is about none: all may tell
+		o.tell(&b, entity)
 	}
 	return b.String()
+}
+
+// tell writes down an entity's log and history.
+func (o *outcome) tell(b *strings.Builder, entity string) {
+	fmt.Fprintf(b, "the log of %s:\n", entity)
+	for v, e := range o.logs[entity] {
+		fmt.Fprintf(b, "  version %d, seq %d, epoch %d, command %s: %s %s -> %d\n", e.Version, e.Seq, e.Epoch, e.CommandID, e.Type, e.Data, o.states[entity][v+1].Balance)
+	}
+	fmt.Fprintf(b, "its history (begun, ended, who: what -> answer; tries):\n")
+	for _, op := range o.history {
+		if op.command.Entity == entity {
+			fmt.Fprintf(b, "  %s\n", op)
+		}
+	}
 }
