@@ -106,6 +106,9 @@ func campaign(t *testing.T, begin func(t *testing.T, w *world)) {
 			counts.Add(w.totals)
 		})
 	}
+	if round == 0 && !t.Failed() {
+		t.Skip("SKIPPED, this proves nothing: there was no round")
+	}
 	t.Logf("%d rounds, seed %d, longest after a fault's end: %s; judged: %+v", round, *seed, worst, counts)
 }
 
