@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sort"
 	"strings"
 	"sync"
@@ -16,15 +17,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// bench is one closed-loop measurement: each connection sends its next command
-// when the last one is answered. It therefore cannot see how long a command
-// would have waited had it come at its own time; latencies under overload look
-// better than users would find them.
+// bench is one measurement. Without a rate it is a closed loop: each connection
+// sends its next command when the last one is answered, so it cannot see how long
+// a command would have waited had it come at its own time, and latencies under
+// overload look better than users would find them. With a rate it is an open one.
 type bench struct {
 	connection
 	aggregate, command, prepare string
 	entities, connections       int
 	duration                    time.Duration
+	rate                        float64
 }
 
 // measured is the result, in the form of -o json.
@@ -47,8 +49,12 @@ func newBench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench --aggregate A --command C [field=value]...",
 		Short: "Measure commands per second and latency",
-		Long: `Send one command to many entities over some connections for some time, in a
-closed loop, and print throughput, latency percentiles and errors.`,
+		Long: `Send one command to many entities over some connections for some time, and print
+throughput, latency percentiles and errors.
+
+Without --rate each connection sends its next command when the last one is
+answered. With --rate commands are due at times fixed in advance, and a latency
+counts from when the command was due, also if no connection was free then.`,
 		Example: "  leftfold bench --aggregate account --prepare 'Open owner=bench' --command Deposit amount=1",
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			result, err := b.run(cmd.Context(), args)
@@ -75,6 +81,7 @@ closed loop, and print throughput, latency percentiles and errors.`,
 	cmd.Flags().IntVar(&b.entities, "entities", 1000, "how many entities are sent to, in turn")
 	cmd.Flags().IntVar(&b.connections, "connections", 32, "how many commands are under way at once")
 	cmd.Flags().DurationVar(&b.duration, "duration", 10*time.Second, "how long")
+	cmd.Flags().Float64Var(&b.rate, "rate", 0, "commands a second, due at fixed times; 0: each connection as fast as it is answered")
 	for _, name := range []string{"aggregate", "command"} {
 		_ = cmd.MarkFlagRequired(name)
 	}
@@ -95,8 +102,8 @@ func writeMeasured(w io.Writer, m measured) error {
 }
 
 func (b *bench) run(ctx context.Context, fields []string) (measured, error) {
-	if b.entities < 1 || b.connections < 1 || b.duration <= 0 {
-		return measured{}, wrongUse("--entities, --connections and --duration must be positive")
+	if b.entities < 1 || b.connections < 1 || b.duration <= 0 || b.rate < 0 {
+		return measured{}, wrongUse("--entities, --connections and --duration must be positive, --rate must not be negative")
 	}
 	client := b.client()
 	body, err := client.body(ctx, b.aggregate, b.command, fields)
@@ -148,7 +155,18 @@ func (b *bench) each(f func()) {
 	wg.Wait()
 }
 
+// measure sends commands until the time is over. With a rate, command n is due
+// at start + n/rate whatever became of those before it, and its latency counts
+// from then: a server that stalls is charged for all who came meanwhile.
 func (b *bench) measure(ctx context.Context, client *client, entities []string, body []byte) (measured, error) {
+	server, err := url.Parse(client.server)
+	if err != nil {
+		return measured{}, err
+	}
+	paths := make([]string, len(entities))
+	for i, entity := range entities {
+		paths[i] = aggregatePath(b.aggregate, entity, b.command)
+	}
 	var (
 		mu        sync.Mutex
 		latencies []time.Duration
@@ -160,14 +178,22 @@ func (b *bench) measure(ctx context.Context, client *client, entities []string, 
 	b.each(func() {
 		var own []time.Duration
 		ownFailures := map[string]int64{}
-		for time.Now().Before(until) && ctx.Err() == nil {
-			entity := entities[int(next.Add(1))%len(entities)]
-			sent := time.Now()
-			if err := client.post(ctx, aggregatePath(b.aggregate, entity, b.command), body); err != nil {
+		w := wire{server: server}
+		defer w.close()
+		for ctx.Err() == nil {
+			n := next.Add(1) - 1
+			due := time.Now()
+			if b.rate > 0 {
+				due = start.Add(time.Duration(float64(n) / b.rate * float64(time.Second)))
+			}
+			if !due.Before(until) || !waitUntil(ctx, due) {
+				break
+			}
+			if err := w.post(ctx, paths[int(n)%len(paths)], body); err != nil {
 				ownFailures[reasonOf(err)]++
 				continue
 			}
-			own = append(own, time.Since(sent))
+			own = append(own, time.Since(due))
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -189,6 +215,22 @@ func (b *bench) measure(ctx context.Context, client *client, entities []string, 
 		Seconds: seconds, Commands: len(latencies), PerSecond: float64(len(latencies)) / seconds,
 		P50: at(0.5), P99: at(0.99), P999: at(0.999), Max: at(1), Errors: failures,
 	}, ctx.Err()
+}
+
+// waitUntil tells whether the context lasted until then.
+func waitUntil(ctx context.Context, due time.Time) bool {
+	left := time.Until(due)
+	if left <= 0 {
+		return true
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func reasonOf(err error) string {
