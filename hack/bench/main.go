@@ -1,21 +1,25 @@
 // Command bench measures, in one run on one private PostgreSQL, the statement
 // that everything rests on (one append of a batch of events, through the store
-// alone) and commands over HTTP against leftfold dev on the same server, and
-// prints their ratio. Figures of one machine mean little; ratios of one run
+// alone), commands in process (the shard host, no HTTP) and commands over HTTP
+// against leftfold dev on the same server, and prints their ratios and whether
+// they are as wanted. Figures of one machine mean little; ratios of one run
 // travel.
 //
-//	hack/bench.sh            DURATION=10s by default
+//	hack/bench.sh            DURATION=10s by default; RUN=process,http picks parts
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -41,37 +45,70 @@ func main() {
 	binary := flag.String("binary", "bin/leftfold", "the leftfold command")
 	sample := flag.String("sample", "config/samples/bank", "the manifests to serve")
 	duration := flag.Duration("duration", 10*time.Second, "how long each part takes")
+	parts := flag.String("run", "process,http", "the parts beside the ceiling, with commas")
+	profile := flag.String("profile", "", "write a CPU profile of the part in process here")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *binary, *sample, *duration); err != nil {
+	if err := run(ctx, options{*binary, *sample, *parts, *profile, *duration}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: "+err.Error())
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, binary, sample string, duration time.Duration) error {
+type options struct {
+	binary, sample, parts, profile string
+	duration                       time.Duration
+}
+
+func run(ctx context.Context, o options) error {
 	server, err := pgtest.Launch()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = server.Stop() }()
-	fmt.Printf("%s, %d CPUs, load generator, Leftfold and PostgreSQL together\n", runtime.Version(), runtime.NumCPU())
-	ceiling, err := appends(ctx, server.URL(), duration)
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Printf("%s, %d CPUs, load generator, Leftfold and PostgreSQL together; load before: %s", runtime.Version(), runtime.NumCPU(), load)
+	ceiling, err := appends(ctx, server.URL(), o.duration)
 	if err != nil {
 		return fmt.Errorf("measure the append statement: %w", err)
 	}
-	fmt.Printf("append statement, %d events each, %d at once: %8.0f events/s\n", batchEvents, statements, ceiling)
-	m, err := commands(ctx, binary, sample, server.URL(), duration)
+	fmt.Printf("%-34s %9s %7s %7s\n", "", "events/s", "ratio", "wanted")
+	fmt.Printf("%-34s %9.0f\n", fmt.Sprintf("append, %d events, %d at once", batchEvents, statements), ceiling)
+	if part(o.parts, "process") {
+		store, err := postgres.Open(ctx, postgres.Options{URL: server.URL(), Schema: "process"})
+		if err != nil {
+			return err
+		}
+		rate, err := inProcess(ctx, store, o.sample, o.profile, o.duration)
+		if err = errors.Join(err, store.Close()); err != nil {
+			return fmt.Errorf("measure commands in process: %w", err)
+		}
+		row(fmt.Sprintf("in process, %d callers", callers), rate, rate/ceiling, 0.5)
+	}
+	if !part(o.parts, "http") {
+		return nil
+	}
+	m, err := commands(ctx, o, server.URL())
 	if err != nil {
 		return fmt.Errorf("measure commands over HTTP: %w", err)
 	}
-	fmt.Printf("HTTP commands, %d connections:                %8.0f commands/s  (%.3f of the statement)\n", connections, m.PerSecond, m.PerSecond/ceiling)
-	fmt.Printf("                                              p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms\n", m.P50, m.P99, m.P999)
+	row(fmt.Sprintf("HTTP, %d connections", connections), m.PerSecond, m.PerSecond/ceiling, 0.12)
+	fmt.Printf("  p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms; load generator %.2f CPUs with its start\n", m.P50, m.P99, m.P999, m.cpus)
 	for reason, n := range m.Errors {
 		fmt.Printf("errors: %s %d\n", reason, n)
 	}
 	return nil
+}
+
+func part(parts, name string) bool { return slices.Contains(strings.Split(parts, ","), name) }
+
+func row(name string, rate, ratio, wanted float64) {
+	verdict := "met"
+	if ratio < wanted {
+		verdict = "not met"
+	}
+	fmt.Printf("%-34s %9.0f %7.3f %7.3f  %s\n", name, rate, ratio, wanted, verdict)
 }
 
 // appends gives events a second of the bare statement: one lane a shard, each
@@ -155,22 +192,25 @@ type measured struct {
 	P99       float64          `json:"p99Milliseconds"`
 	P999      float64          `json:"p999Milliseconds"`
 	Errors    map[string]int64 `json:"errors"`
+	// cpus is how many processors the load generator kept busy.
+	cpus float64
 }
 
 // commands runs leftfold bench against leftfold dev.
-func commands(ctx context.Context, binary, sample, url string, duration time.Duration) (m measured, err error) {
-	p, err := ledger.Start(ctx, os.Stderr, binary, "dev", "-f", sample, "--listen", "127.0.0.1:0", "--store", url, "--log-level", "error")
+func commands(ctx context.Context, o options, url string) (m measured, err error) {
+	p, err := ledger.Start(ctx, os.Stderr, o.binary, "dev", "-f", o.sample, "--listen", "127.0.0.1:0", "--store", url, "--log-level", "error")
 	if err != nil {
 		return m, err
 	}
 	defer p.Kill()
-	cmd := exec.CommandContext(ctx, binary, "bench", "--server", p.URL, "-o", "json",
+	cmd := exec.CommandContext(ctx, o.binary, "bench", "--server", p.URL, "-o", "json",
 		"--aggregate", "account", "--prepare", "Open owner=bench", "--command", "Deposit", "amount=1",
-		"--entities", fmt.Sprint(entities), "--connections", fmt.Sprint(connections), "--duration", duration.String())
+		"--entities", fmt.Sprint(entities), "--connections", fmt.Sprint(connections), "--duration", o.duration.String())
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		return m, err
 	}
+	m.cpus = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds() / o.duration.Seconds()
 	return m, json.Unmarshal(out, &m)
 }
