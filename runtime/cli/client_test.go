@@ -44,6 +44,7 @@ func TestTheClientShowsWhatTheRuntimeAnswers(t *testing.T) {
 		{"an action", []string{"projection", "pause", "balances"}, []string{"balances: pause accepted"}},
 		{"another action", []string{"projection", "resume", "balances"}, []string{"balances: resume accepted"}},
 		{"a measurement", []string{"bench", "--aggregate", "account", "--prepare", "Open owner=bench", "--command", "Deposit", "amount=1", "--entities", "5", "--connections", "2", "--duration", "100ms"}, []string{"PER SECOND", "P99.9 MS"}},
+		{"a measurement of what is due in time", []string{"bench", "--aggregate", "account", "--prepare", "Open owner=bench", "--command", "Deposit", "amount=1", "--entities", "5", "--connections", "2", "--duration", "200ms", "--rate", "50", "-o", "json"}, []string{`"commands": 10,`, `"errors": {}`}},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
 			holds(t, p.must(t, c.args...), c.has...)
