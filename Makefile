@@ -28,7 +28,7 @@ run: build ## The same, and leave it serving until Ctrl-C
 	hack/demo.sh --serve
 
 .PHONY: bench
-bench: build ## Measure the append statement and HTTP commands on a private PostgreSQL (DURATION=)
+bench: build ## Measure the append statement, commands in process and over HTTP on a private PostgreSQL (DURATION= RUN= PROFILE=)
 	hack/bench.sh
 
 .PHONY: demo-cluster
