@@ -88,7 +88,7 @@ func TestAConnectionBeyondTheLimitIsToldSo(t *testing.T) {
 	server := NewServer(handler, nil)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(handler.Limit(listener)) }()
-	defer func() { _ = server.Close(); <-ended }()
+	defer func() { _ = server.Close(); _ = <-ended }()
 	dial := func() net.Conn {
 		c, err := net.Dial("tcp", listener.Addr().String())
 		if err != nil {

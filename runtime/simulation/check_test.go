@@ -130,7 +130,7 @@ func (w *world) checkProjections() {
 func (w *world) checkFresh(out *outcome) {
 	ctx := context.Background()
 	h := w.newHost(places, w.source("fresh"))
-	defer h.Close(ctx) //nolint:errcheck // it says what the shards say
+	defer h.Close(ctx)
 	shards := make([]*shard.Shard, len(w.id))
 	for n, id := range w.id {
 		s, err := h.Open(ctx, shard.Spec{ID: id, Aggregate: "account", Definition: w.def})
