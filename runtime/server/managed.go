@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -52,7 +53,8 @@ type ManagedConfig struct {
 	Logger  *slog.Logger
 
 	// Limits bounds what the shards keep; zero fields have the defaults of
-	// shard.Limits.
+	// shard.Limits, but for MemoryBytes in a container with a memory limit: see
+	// entityBudget.
 	Limits shard.Limits
 	// CommandTimeout bounds a command as a whole, and HoldFor a call's wait for a
 	// shard without an owner; zero means the defaults of api and routing.
@@ -93,6 +95,9 @@ func (c *ManagedConfig) complete() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Limits.MemoryBytes <= 0 {
+		c.Limits.MemoryBytes = entityBudget(os.DirFS("/sys/fs/cgroup"))
 	}
 	return nil
 }

@@ -60,14 +60,14 @@ type Limits struct {
 	// each byte of this and of FeedsBytes costs two resident: with 32 and 16 MiB a
 	// process had 183 MiB, of which 53 before the first command.
 	MemoryBytes int64
-	// EntityKeyBytes (16 MiB) and KeyBytes (64 MiB, over all shards) bound the keys
+	// EntityKeyBytes (64 MiB) and KeyBytes (512 MiB, over all shards) bound the keys
 	// that entities remember beyond their last deduplication.commands, because
 	// they are younger than deduplication.minutes; one takes some 370 bytes. Beyond
 	// either a new keyed command is answered Overloaded until keys have grown old,
 	// since the promise to remember must not be broken for it. So in ten minutes an
-	// entity takes some 45,000 keyed commands; fewer minutes let it take more a
-	// second. These bytes do not count in MemoryBytes: a hot entity must not push
-	// all others out.
+	// entity takes some 180,000 keyed commands and a process 1,400,000; fewer
+	// minutes let them take more a second. These bytes do not count in MemoryBytes:
+	// a hot entity must not push all others out.
 	EntityKeyBytes int64
 	KeyBytes       int64
 	// FeedEvents (4,096) is how many committed events a shard keeps for
@@ -192,8 +192,8 @@ func (c Config) withDefaults() Config {
 		{&l.MailboxBytes, 64 << 20},
 		{&l.HeldBytes, 128 << 20},
 		{&l.MemoryBytes, 16 << 20},
-		{&l.EntityKeyBytes, 16 << 20},
-		{&l.KeyBytes, 64 << 20},
+		{&l.EntityKeyBytes, 64 << 20},
+		{&l.KeyBytes, 512 << 20},
 		{&l.FeedBytes, 8 << 20},
 		{&l.FeedsBytes, 8 << 20},
 		{(*int64)(&l.AppendTimeout), int64(5 * time.Second)},
