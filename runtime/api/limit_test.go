@@ -86,9 +86,9 @@ func TestAConnectionBeyondTheLimitIsToldSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := NewServer(handler, nil)
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(handler.Limit(listener)) }()
-	defer func() { _ = server.Close(); _ = <-ended }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = server.Serve(handler.Limit(listener)) }()
+	defer func() { _ = server.Close(); <-ended }()
 	dial := func() net.Conn {
 		c, err := net.Dial("tcp", listener.Addr().String())
 		if err != nil {
