@@ -201,6 +201,46 @@ func TestMostPodsSilentAtOnceAreTheObserversFault(t *testing.T) {
 	})
 }
 
+func TestTheStoreIsReadByPodsThatAnswer(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(7, 1)
+		w.pass(5 * time.Second)
+		silent, living := pods[:5], pods[5:]
+		for _, p := range silent {
+			w.freeze(p, true)
+			w.store.beat(p.process.incarnation, true)
+		}
+		w.pass(1500 * time.Millisecond)
+		before := map[*worldPod]int{}
+		for _, p := range living {
+			before[p] = p.process.surveys()
+		}
+		w.pass(2 * time.Second)
+		for _, p := range living {
+			if got := p.process.surveys() - before[p]; got < 3 {
+				t.Errorf("%s was asked %d times in two seconds", p.pod.name, got)
+			}
+		}
+	})
+}
+
+func TestEachPodHasItsTurnToReadTheStore(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		before := map[*worldPod]int{}
+		for _, p := range pods {
+			before[p] = p.process.surveys()
+		}
+		w.pass(6 * surveyEvery)
+		for _, p := range pods {
+			if got := p.process.surveys() - before[p]; got != 2 {
+				t.Errorf("%s was asked %d times of 6", p.pod.name, got)
+			}
+		}
+	})
+}
+
 func TestAPodThatIsDeletedHandsOverWithoutAFailover(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		pods := w.add(3, 1)

@@ -41,6 +41,8 @@ type member struct {
 	// progress is when it last told something of a grant. It is given no shards
 	// until slowUntil, since a claim did not end there, unless nobody else is left.
 	progress, slowUntil time.Time
+	// asked is when it was asked last what the store knows.
+	asked time.Time
 	// definitions that it has told of; gone lists aggregates that it had and has no
 	// more.
 	definitions map[definitionKey]*leftfoldv1.DefinitionReport

@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
@@ -9,12 +11,13 @@ import (
 	"github.com/leftfold/leftfold/controllers/placement"
 )
 
-// maxSurveyors is how many members are asked at a time: one may be about to fail.
+// maxSurveyors is how many members are asked at a time while silence is held: one
+// may be about to fail.
 const maxSurveyors = 2
 
 func (p *pool) wantSurvey(at time.Time) { sooner(&p.surveyAt, at) }
 
-// survey asks what the store knows, another pod each time.
+// survey asks what the store knows.
 func (p *pool) survey() {
 	every := surveyEvery
 	for i := range p.projections {
@@ -24,16 +27,30 @@ func (p *pool) survey() {
 	}
 	p.surveyAt, p.surveyed = p.now.Add(every), p.now
 	p.rememberDeparted()
-	asked := 0
-	for _, m := range p.members { // in no order, so all have their turn
-		if m.connected && m.ready && asked < maxSurveyors {
-			m.send(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Survey{Survey: &leftfoldv1.SurveyRequest{}}})
-			asked++
-		}
-		if asked == 1 && len(p.tracker.Held()) == 0 {
-			return
+	for _, m := range p.surveyors() {
+		m.asked = p.now
+		m.send(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Survey{Survey: &leftfoldv1.SurveyRequest{}}})
+	}
+}
+
+// surveyors picks who is asked: those whose turn is longest ago. Members whose
+// silence is held would not answer, and what the store knows is what decides about
+// them.
+func (p *pool) surveyors() []*member {
+	silent, most := map[string]bool{}, 1
+	for _, v := range p.tracker.Held() {
+		silent[v.Member], most = true, maxSurveyors
+	}
+	var able []*member
+	for _, m := range p.members {
+		if m.connected && m.ready && !silent[m.incarnation] {
+			able = append(able, m)
 		}
 	}
+	slices.SortFunc(able, func(a, b *member) int {
+		return cmp.Or(a.asked.Compare(b.asked), cmp.Compare(a.incarnation, b.incarnation))
+	})
+	return able[:min(len(able), most)]
 }
 
 // hearSurvey takes in what the store knows. It is the last of what a pod tells when

@@ -47,9 +47,38 @@ func main() {
 		fmt.Fprintln(os.Stderr, "testreport:", err)
 		os.Exit(1)
 	}
-	if !report.Summarize(os.Stdout, *noSkip, err) {
+	succeeded := report.Summarize(os.Stdout, *noSkip, err)
+	if err := keepFailures(report, *noSkip, os.Getenv(failuresVariable)); err != nil {
+		fmt.Fprintln(os.Stderr, "testreport:", err)
+		succeeded = false
+	}
+	if !succeeded {
 		os.Exit(1)
 	}
+}
+
+// failuresVariable names a file to which every failure is appended, in full, for
+// whoever prints them once more where a long log ends.
+const failuresVariable = "LEFTFOLD_TEST_FAILURES"
+
+// keepFailures appends the failures, and with noSkip the skips, to the file;
+// without a path it does nothing.
+func keepFailures(report *Report, noSkip bool, path string) error {
+	if path == "" {
+		return nil
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("keep the failures: %w", err)
+	}
+	if noSkip {
+		report.writeSkips(file, noSkip)
+	}
+	report.writeFailures(file)
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("keep the failures: %w", err)
+	}
+	return nil
 }
 
 // run starts go test with args and reads it to its end. The report is nil when
