@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"runtime/pprof"
@@ -11,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/leftfold/leftfold/runtime/behavior/cel"
-	"github.com/leftfold/leftfold/runtime/definition"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/shard"
 )
@@ -23,10 +20,10 @@ const callers = statements * batchEvents * 2
 
 // inProcess gives commands a second of the shard host with the sample's account
 // on the given store, without HTTP. The profile, if named, covers the load alone.
-func inProcess(ctx context.Context, store eventstore.Store, sample, profile string, duration time.Duration) (float64, error) {
+func inProcess(ctx context.Context, store eventstore.Store, o options) (float64, error) {
 	host := shard.NewHost(shard.Config{Store: store, Incarnation: "bench", Logger: slog.New(slog.DiscardHandler)})
 	defer func() { _ = host.Close(context.WithoutCancel(ctx)) }()
-	shards, err := openAccounts(ctx, host, store, sample)
+	shards, err := openAccounts(ctx, host, store, o.sample)
 	if err != nil {
 		return 0, err
 	}
@@ -37,8 +34,11 @@ func inProcess(ctx context.Context, store eventstore.Store, sample, profile stri
 			return 0, err
 		}
 	}
-	if profile != "" {
-		file, err := os.Create(profile)
+	if _, err := deposits(ctx, shards, names, "w-", o.warmUp()); err != nil {
+		return 0, err
+	}
+	if o.profile != "" {
+		file, err := os.Create(o.profile)
 		if err != nil {
 			return 0, err
 		}
@@ -48,18 +48,15 @@ func inProcess(ctx context.Context, store eventstore.Store, sample, profile stri
 		}
 		defer pprof.StopCPUProfile()
 	}
-	return deposits(ctx, shards, names, duration)
+	return deposits(ctx, shards, names, "d-", o.duration)
 }
 
 func openAccounts(ctx context.Context, host *shard.Host, store eventstore.Store, sample string) ([]*shard.Shard, error) {
-	set, problems, err := definition.Load([]string{sample})
+	account, err := accounts(sample)
 	if err != nil {
 		return nil, err
 	}
-	if definition.HasErrors(problems) || set.Aggregates["account"] == nil {
-		return nil, fmt.Errorf("%s declares no sound aggregate account", sample)
-	}
-	aggregate, err := store.EnsureAggregate(ctx, "account", statements)
+	aggregate, err := store.EnsureAggregate(ctx, "process", statements)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +64,7 @@ func openAccounts(ctx context.Context, host *shard.Host, store eventstore.Store,
 	for i := range shards {
 		shards[i], err = host.Open(ctx, shard.Spec{
 			ID: eventstore.ShardID{Aggregate: aggregate.ID, Number: int32(i)}, Aggregate: "account",
-			Definition: shard.Definition{Behavior: cel.New(set.Aggregates["account"].Compiled), Generation: 1},
+			Definition: shard.Definition{Behavior: account, Generation: 1},
 		})
 		if err != nil {
 			return nil, err
@@ -76,7 +73,7 @@ func openAccounts(ctx context.Context, host *shard.Host, store eventstore.Store,
 	return shards, nil
 }
 
-func deposits(ctx context.Context, shards []*shard.Shard, names []string, duration time.Duration) (float64, error) {
+func deposits(ctx context.Context, shards []*shard.Shard, names []string, run string, duration time.Duration) (float64, error) {
 	var next, done atomic.Int64
 	errs := make(chan error, callers)
 	began := time.Now()
@@ -87,7 +84,7 @@ func deposits(ctx context.Context, shards []*shard.Shard, names []string, durati
 				n := next.Add(1)
 				i := int(n) % len(names)
 				_, err := shards[i%len(shards)].Handle(ctx, shard.Command{
-					Entity: names[i], Name: "Deposit", Body: []byte(`{"amount":1}`), ID: "d-" + strconv.FormatInt(n, 10),
+					Entity: names[i], Name: "Deposit", Body: []byte(`{"amount":1}`), ID: run + strconv.FormatInt(n, 10),
 				})
 				if err != nil {
 					errs <- err

@@ -1,34 +1,25 @@
-// Command bench measures, in one run on one private PostgreSQL, the statement
-// that everything rests on (one append of a batch of events, through the store
-// alone), commands in process (the shard host, no HTTP) and commands over HTTP
-// against leftfold dev on the same server, and prints their ratios and whether
-// they are as wanted. Figures of one machine mean little; ratios of one run
-// travel.
+// Command bench measures, in one run on private stores, the statement that
+// everything rests on (one append of a batch of events, through the store alone),
+// commands in process (the shard host, no HTTP), commands over HTTP against leftfold
+// dev on the same store, and what a long log costs. It prints ratios and whether
+// they are as wanted. Figures of one machine mean little; ratios of one run travel.
 //
-//	hack/bench.sh            DURATION=10s by default; RUN=process,http picks parts
+//	hack/bench.sh            DURATION=10s by default; STORE and RUN pick parts
 package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/leftfold/leftfold/api/postgres/pgtest"
-	"github.com/leftfold/leftfold/hack/internal/ledger"
 	"github.com/leftfold/leftfold/runtime/eventstore"
-	"github.com/leftfold/leftfold/runtime/eventstore/postgres"
 )
 
 const (
@@ -42,175 +33,123 @@ const (
 )
 
 func main() {
-	binary := flag.String("binary", "bin/leftfold", "the leftfold command")
-	sample := flag.String("sample", "config/samples/bank", "the manifests to serve")
-	duration := flag.Duration("duration", 10*time.Second, "how long each part takes")
-	parts := flag.String("run", "process,http", "the parts beside the ceiling, with commas")
-	profile := flag.String("profile", "", "write a CPU profile of the part in process here")
+	var o options
+	flag.StringVar(&o.binary, "binary", "bin/leftfold", "the leftfold command")
+	flag.StringVar(&o.sample, "sample", "config/samples/bank", "the manifests to serve")
+	flag.DurationVar(&o.duration, "duration", 10*time.Second, "how long each part takes")
+	flag.StringVar(&o.stores, "store", "postgres,sqlite", "the stores to measure on")
+	flag.StringVar(&o.parts, "run", "process,http,hot,history", "the parts beside the ceiling")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the part in process here")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, options{*binary, *sample, *parts, *profile, *duration}); err != nil {
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: "+err.Error())
 		os.Exit(1)
 	}
 }
 
 type options struct {
-	binary, sample, parts, profile string
-	duration                       time.Duration
+	binary, sample, stores, parts, profile string
+	duration                               time.Duration
 }
+
+func (o options) measures(part string) bool {
+	return slices.Contains(strings.Split(o.parts, ","), part)
+}
+
+// warmUp is how long load runs before it is measured: caches fill, feeds and
+// connection pools grow, PostgreSQL extends its files.
+func (o options) warmUp() time.Duration { return o.duration / 4 }
 
 func run(ctx context.Context, o options) error {
-	server, err := pgtest.Launch()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = server.Stop() }()
-	load, _ := os.ReadFile("/proc/loadavg")
-	fmt.Printf("%s, %d CPUs, load generator, Leftfold and PostgreSQL together; load before: %s", runtime.Version(), runtime.NumCPU(), load)
-	ceiling, err := appends(ctx, server.URL(), o.duration)
-	if err != nil {
-		return fmt.Errorf("measure the append statement: %w", err)
-	}
-	fmt.Printf("%-34s %9s %7s %7s\n", "", "events/s", "ratio", "wanted")
-	fmt.Printf("%-34s %9.0f\n", fmt.Sprintf("append, %d events, %d at once", batchEvents, statements), ceiling)
-	if part(o.parts, "process") {
-		store, err := postgres.Open(ctx, postgres.Options{URL: server.URL(), Schema: "process"})
-		if err != nil {
-			return err
+	loadavg, _ := os.ReadFile("/proc/loadavg")
+	note("%s, %d CPUs, load generator, Leftfold and store together; load before: %s",
+		runtime.Version(), runtime.NumCPU(), strings.TrimSpace(string(loadavg)))
+	for kind := range strings.SplitSeq(o.stores, ",") {
+		if kinds[kind] == nil {
+			return fmt.Errorf("there is no store %q", kind)
 		}
-		rate, err := inProcess(ctx, store, o.sample, o.profile, o.duration)
-		if err = errors.Join(err, store.Close()); err != nil {
-			return fmt.Errorf("measure commands in process: %w", err)
+		fmt.Printf("\n%-42s %9s %7s %7s\n", kind, "", "ratio", "wanted")
+		if err := within(kind, func(p place) error { return commands(ctx, o, p) }); err != nil {
+			return fmt.Errorf("%s: %w", kind, err)
 		}
-		row(fmt.Sprintf("in process, %d callers", callers), rate, rate/ceiling, 0.5)
+		if o.measures("hot") {
+			if err := within(kind, func(p place) error { return hot(ctx, o, p) }); err != nil {
+				return fmt.Errorf("%s: a hot entity: %w", kind, err)
+			}
+		}
+		if o.measures("history") {
+			if err := history(ctx, o, kind); err != nil {
+				return fmt.Errorf("%s: history: %w", kind, err)
+			}
+		}
 	}
-	if !part(o.parts, "http") {
+	return nil
+}
+
+// commands measures the ceiling before and after the rest, which is compared
+// with their mean.
+func commands(ctx context.Context, o options, p place) error {
+	if !o.measures("process") && !o.measures("http") {
 		return nil
 	}
-	m, err := commands(ctx, o, server.URL())
-	if err != nil {
-		return fmt.Errorf("measure commands over HTTP: %w", err)
-	}
-	row(fmt.Sprintf("HTTP, %d connections", connections), m.PerSecond, m.PerSecond/ceiling, 0.12)
-	fmt.Printf("  p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms; load generator %.2f CPUs with its start\n", m.P50, m.P99, m.P999, m.cpus)
-	for reason, n := range m.Errors {
-		fmt.Printf("errors: %s %d\n", reason, n)
-	}
-	return nil
-}
-
-func part(parts, name string) bool { return slices.Contains(strings.Split(parts, ","), name) }
-
-func row(name string, rate, ratio, wanted float64) {
-	verdict := "met"
-	if ratio < wanted {
-		verdict = "not met"
-	}
-	fmt.Printf("%-34s %9.0f %7.3f %7.3f  %s\n", name, rate, ratio, wanted, verdict)
-}
-
-// appends gives events a second of the bare statement: one lane a shard, each
-// sending its next batch when the last one is durable. Batches are made and
-// hashed by the lane between two statements, as an owner would.
-func appends(ctx context.Context, url string, duration time.Duration) (float64, error) {
-	store, err := postgres.Open(ctx, postgres.Options{URL: url, Schema: "ceiling"})
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = store.Close() }()
-	aggregate, err := store.EnsureAggregate(ctx, "ceiling", statements)
-	if err != nil {
-		return 0, err
-	}
-	var written atomic.Int64
-	errs := make(chan error, statements)
-	var lanes sync.WaitGroup
-	began := time.Now()
-	for number := range statements {
-		lanes.Go(func() {
-			errs <- lane(ctx, store, eventstore.ShardID{Aggregate: aggregate.ID, Number: int32(number)}, began.Add(duration), &written)
-		})
-	}
-	lanes.Wait()
-	seconds := time.Since(began).Seconds()
-	close(errs)
-	for err := range errs {
-		if err != nil {
-			return 0, err
+	var before, after, inside float64
+	var alone time.Duration
+	err := p.using(ctx, func(store eventstore.Store) (err error) {
+		if _, err = appends(ctx, store, "warm-up", o.warmUp()); err != nil {
+			return err
 		}
-	}
-	return float64(written.Load()) / seconds, nil
-}
-
-func lane(ctx context.Context, store eventstore.Store, id eventstore.ShardID, until time.Time, written *atomic.Int64) error {
-	state, err := store.Claim(ctx, eventstore.ClaimRequest{Shard: id, Owner: "bench", Token: eventstore.Token{byte(id.Number + 1)}})
+		if before, err = appends(ctx, store, "before", o.duration); err != nil {
+			return err
+		}
+		if alone, err = oneAppend(ctx, store, o.duration/2); err != nil {
+			return err
+		}
+		if o.measures("process") {
+			if inside, err = inProcess(ctx, store, o); err != nil {
+				return fmt.Errorf("in process: %w", err)
+			}
+		}
+		after, err = appends(ctx, store, "after", o.duration)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	b := eventstore.Batch{Lease: state.Lease}
-	for n := 0; time.Now().Before(until); n++ {
-		if b.Events, err = events(b, n); err != nil {
-			return err
+	ceiling := (before + after) / 2
+	fmt.Printf("%-42s %9.0f\n", fmt.Sprintf("append, %d events, %d at once, events/s", batchEvents, statements), ceiling)
+	note("  %.0f before and %.0f after the part in process", before, after)
+	if o.measures("process") {
+		ratio(fmt.Sprintf("in process, %d callers, commands/s", callers), inside, ceiling, 0.5)
+	}
+	if o.measures("http") {
+		if err := overHTTP(ctx, o, p, ceiling, alone); err != nil {
+			return fmt.Errorf("HTTP: %w", err)
 		}
-		if r := store.Append(ctx, []eventstore.Batch{b})[0]; r.Status != eventstore.Appended {
-			return fmt.Errorf("append: status %d: %w", r.Status, r.Err)
-		}
-		written.Add(batchEvents)
-		last := b.Events[batchEvents-1]
-		b.Head, b.HeadHash = last.Seq, last.Hash
 	}
 	return nil
 }
 
-// events makes the next batch: the bank's deposits, each to another entity.
-func events(b eventstore.Batch, n int) ([]eventstore.Event, error) {
-	now := time.Now().UTC().Truncate(time.Microsecond)
-	out := make([]eventstore.Event, batchEvents)
-	previous := b.HeadHash
-	for i := range out {
-		out[i] = eventstore.Event{
-			Shard: b.Lease.Shard, Seq: b.Head + int64(i) + 1, Epoch: b.Lease.Epoch,
-			Entity: fmt.Sprintf("bench-%d-%d", b.Lease.Shard.Number, i), Version: int64(n) + 1,
-			Type: "Deposited", TypeVersion: 1, Data: json.RawMessage(`{"amount":1}`),
-			Meta: eventstore.Meta{Time: now}, CommandID: fmt.Sprintf("c-%d-%d-%d", b.Lease.Shard.Number, n, i),
-			Generation: 1, RecordedAt: now,
-		}
-		hash, err := out[i].Link(previous)
-		if err != nil {
-			return nil, err
-		}
-		out[i].Hash, previous = hash, hash
-	}
-	return out, nil
+func ratio(name string, rate, ceiling, wanted float64) {
+	fmt.Printf("%-42s %9.0f %7.3f %7.3f  %s\n", name, rate, rate/ceiling, wanted, verdict(rate/ceiling >= wanted))
 }
 
-type measured struct {
-	PerSecond float64          `json:"perSecond"`
-	P50       float64          `json:"p50Milliseconds"`
-	P99       float64          `json:"p99Milliseconds"`
-	P999      float64          `json:"p999Milliseconds"`
-	Errors    map[string]int64 `json:"errors"`
-	// cpus is how many processors the load generator kept busy.
-	cpus float64
+func atLeast(name string, figure, wanted float64) {
+	fmt.Printf("%-42s %9.0f %7s %7.0f  %s\n", name, figure, "", wanted, verdict(figure >= wanted))
 }
 
-// commands runs leftfold bench against leftfold dev.
-func commands(ctx context.Context, o options, url string) (m measured, err error) {
-	p, err := ledger.Start(ctx, os.Stderr, o.binary, "dev", "-f", o.sample, "--listen", "127.0.0.1:0", "--store", url, "--log-level", "error")
-	if err != nil {
-		return m, err
-	}
-	defer p.Kill()
-	cmd := exec.CommandContext(ctx, o.binary, "bench", "--server", p.URL, "-o", "json",
-		"--aggregate", "account", "--prepare", "Open owner=bench", "--command", "Deposit", "amount=1",
-		"--entities", fmt.Sprint(entities), "--connections", fmt.Sprint(connections), "--duration", o.duration.String())
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return m, err
-	}
-	m.cpus = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds() / o.duration.Seconds()
-	return m, json.Unmarshal(out, &m)
+func atMost(name string, figure, limit float64) {
+	fmt.Printf("%-42s %9.2f %7s %7.1f  %s\n", name, figure, "", limit, verdict(figure <= limit))
 }
+
+func note(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+
+func verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "not met"
+}
+
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }

@@ -219,3 +219,28 @@ type forged struct {
 func (f forged) LoadSnapshot(context.Context, eventstore.AggregateID, string) (eventstore.Snapshot, bool, error) {
 	return f.snapshot, true, nil
 }
+
+// A thousand busy entities are an ordinary load. Thrown out for their size they
+// would be loaded again for every command.
+func TestAThousandBusyEntitiesStayInMemory(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newGauge()
+		r := newRig(t, func(c *shard.Config, d *shard.Definition) {
+			c.Observer.EntitiesLoaded = g.add
+			d.SnapshotEvery = -1
+		})
+		const entities, rounds = 1000, 60
+		for i := range entities {
+			r.must(fmt.Sprint("e", i), "Open", "")
+		}
+		for range rounds {
+			for i := range entities {
+				r.must(fmt.Sprint("e", i), "Deposit", `{"amount":1}`)
+			}
+		}
+		synctest.Wait()
+		if n := g.value(); n != entities {
+			t.Errorf("%d of %d are still in memory", n, entities)
+		}
+	})
+}

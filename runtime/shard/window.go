@@ -11,12 +11,13 @@ import (
 // A window is what an entity remembers of its last commands, so that a repeated
 // id gets the first answer and nothing runs twice.
 //
-//	recent: the last N ids of any kind, oldest first. Its tail may be pending:
+//	recent: the last ids of any kind, oldest first: N of them, or doorIDs when
+//	        all that is older was made at the door. Its tail may be pending:
 //	        decided, not yet committed. Nothing leaves it for a pending record,
 //	        since that may yet be dropped.
 //	older:  ids given by callers, pushed out of recent before they were M
 //	        minutes old. An id made at the door never gets here: whoever could
-//	        repeat it does so at once.
+//	        repeat it does so at once, and then the log tells (see retry.go).
 //
 // After a restart the window is rebuilt from the snapshot's copy, the events
 // and the outcome rows; see load.go.
@@ -83,11 +84,38 @@ func (w *window) find(id string, now time.Time, keep time.Duration) *record {
 	return nil
 }
 
+// doorIDs is how many ids are kept of an entity that is sent to without keys.
+// Nobody was promised anything about them, and they are most of what a busy entity
+// takes in memory: with N of them, a thousand such entities took 43 MiB, were
+// thrown out for it, and loaded again for every command.
+const doorIDs = 16
+
 // begin appends a pending record.
 func (w *window) begin(r record) {
+	w.makeRoom()
 	w.recent = append(w.recent, r)
 	w.sums = append(w.sums, maphash.String(idSeed, r.id))
 	w.pending++
+}
+
+// makeRoom sees to free places at the end: the space at the beginning is used again,
+// unless that is too little or far too much. Slices that double would be half empty
+// most of the time.
+func (w *window) makeRoom() {
+	if len(w.recent) < cap(w.recent) {
+		return
+	}
+	kept, sums := w.recent[w.first:], w.sums[w.first:]
+	if want := len(kept) + len(kept)/4 + 4; want > cap(w.recent) || want < cap(w.recent)/2 {
+		w.recent = append(make([]record, 0, want), kept...)
+		w.sums = append(make([]uint64, 0, want), sums...)
+	} else {
+		n := copy(w.recent, kept)
+		clear(w.recent[n:])
+		copy(w.sums, sums)
+		w.recent, w.sums = w.recent[:n], w.sums[:n]
+	}
+	w.first = 0
 }
 
 // committed turns the oldest pending record into a remembered one.
@@ -115,7 +143,11 @@ func (w *window) remember(r record) {
 // outcome row is of no more use.
 func (w *window) trim(now time.Time, last int, keep time.Duration, row func(*record)) {
 	horizon := now.Add(-keep).UnixMicro()
-	for len(w.recent)-w.first-w.pending > last {
+	for {
+		kept := len(w.recent) - w.first - w.pending
+		if kept <= min(last, doorIDs) || kept <= last && w.recent[w.first].keyed {
+			break
+		}
 		r := &w.recent[w.first]
 		if r.keyed && r.at > horizon {
 			if w.older == nil {
@@ -132,12 +164,6 @@ func (w *window) trim(now time.Time, last int, keep time.Duration, row func(*rec
 		}
 		*r = record{}
 		w.first++
-	}
-	if w.first > 16 && w.first > len(w.recent)/2 {
-		n := copy(w.recent, w.recent[w.first:])
-		clear(w.recent[n:])
-		copy(w.sums, w.sums[w.first:])
-		w.recent, w.sums, w.first = w.recent[:n], w.sums[:n], 0
 	}
 	for len(w.aged) > 0 && w.aged[0].at <= horizon {
 		a := w.aged[0]

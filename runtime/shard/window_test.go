@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"hash/maphash"
 	"testing"
 	"time"
 
@@ -135,4 +136,47 @@ func TestAWindowRemembersWhatItPromises(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestHowManyCommandsAWindowKeeps(t *testing.T) {
+	const last = 100
+	door := func(int) bool { return false }
+	key := func(int) bool { return true }
+	cases := map[string]struct {
+		keyed func(n int) bool
+		want  int
+	}{
+		"without keys: few":                                 {door, doorIDs},
+		"with keys: all that were promised":                 {key, last},
+		"a key among them: up to that":                      {func(n int) bool { return n == 450 }, 50},
+		"a key long ago: few":                               {func(n int) bool { return n == 50 }, doorIDs},
+		"keys until a while ago: as many as still promised": {func(n int) bool { return n < 470 }, last},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var w window
+			start := time.Now()
+			for n := range 500 {
+				var print eventstore.Hash
+				if c.keyed(n) {
+					print[0] = 1
+				}
+				w.remember(newRecord(fmt.Sprint(n), print, start.Add(time.Duration(n)*time.Second)))
+				w.trim(start.Add(time.Duration(n)*time.Second), last, time.Nanosecond, func(*record) {})
+			}
+			kept := 0
+			w.each(func(*record) { kept++ })
+			if kept != c.want {
+				t.Errorf("%d are kept, want %d", kept, c.want)
+			}
+			if places := w.size() / recordBytes; places > c.want+c.want/2+8 {
+				t.Errorf("%d places for %d records", places, c.want)
+			}
+			for i := range w.recent {
+				if w.recent[i].id != "" && w.sums[i] != maphash.String(idSeed, w.recent[i].id) {
+					t.Errorf("the sum at %d is not that of its id", i)
+				}
+			}
+		})
+	}
 }
