@@ -1,11 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/problem"
@@ -19,14 +22,6 @@ const (
 	// maxKey is the most characters that an idempotency key may have.
 	maxKey = 128
 )
-
-// commandAnswer is the answer to a command.
-type commandAnswer struct {
-	Entity   string  `json:"entity"`
-	Version  int64   `json:"version"`
-	Position string  `json:"position"`
-	Events   []event `json:"events"`
-}
 
 func (c *call) handleCommand() error {
 	aggregate, command := c.variables[0], shard.Command{Entity: c.variables[1], Name: c.variables[2]}
@@ -56,21 +51,61 @@ func (c *call) handleCommand() error {
 	return c.answer(answer)
 }
 
+// answer writes the answer to a command, the one that is written most:
+//
+//	{"entity":"...","version":1,"position":"...","events":[{"type":"...","version":1,"time":"...","data":{}}]}
+//
+// It is put together by hand. Encoding it by reflection checked the data of each
+// event once more, and was a third of what the handler took over HTTP.
 func (c *call) answer(a shard.Answer) error {
-	events, err := eventsOf(a.Events)
-	if err != nil {
-		return err
-	}
 	var at eventstore.Position
 	at.Set(a.Shard, a.Seq)
-	text, err := at.Encode()
+	position, err := at.Encode()
 	if err != nil {
 		return err
 	}
 	if a.Replay {
 		c.w.Header().Set(replayHeader, "true")
 	}
-	return c.ok(commandAnswer{Entity: a.Entity, Version: a.Version, Position: text, Events: events})
+	c.send(c.w, http.StatusOK, "application/json", func(buffer *bytes.Buffer) {
+		b := append(buffer.AvailableBuffer(), `{"entity":`...)
+		b = appendText(b, a.Entity)
+		b = strconv.AppendInt(append(b, `,"version":`...), a.Version, 10)
+		b = appendText(append(b, `,"position":`...), position)
+		b = append(b, `,"events":[`...)
+		for i := range a.Events {
+			e := &a.Events[i]
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendText(append(b, `{"type":`...), e.Type)
+			b = strconv.AppendInt(append(b, `,"version":`...), e.Version, 10)
+			b = append(b, `,"time":"`...)
+			b = e.Meta.Time.UTC().AppendFormat(b, time.RFC3339Nano)
+			b = append(b, `","data":`...)
+			if b, err = eventstore.AppendCanonical(b, e.Data); err != nil {
+				panic(err)
+			}
+			b = append(b, '}')
+		}
+		buffer.Write(append(b, "]}\n"...))
+	})
+	return nil
+}
+
+// appendText appends a JSON string. Text stays as it is: this is no HTML.
+func appendText(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			var escaped bytes.Buffer
+			if err := encode(&escaped, text); err != nil {
+				panic(err)
+			}
+			return append(b, bytes.TrimSuffix(escaped.Bytes(), []byte{'\n'})...)
+		}
+	}
+	b = append(append(b, '"'), text...)
+	return append(b, '"')
 }
 
 // key reads the idempotency key; without one it makes an id, which lets the
@@ -113,6 +148,9 @@ func expectation(h http.Header) (shard.Expectation, error) {
 // behaviour's to say.
 func (c *call) body() ([]byte, error) {
 	given := c.r.Header.Get("Content-Type")
+	if given == "application/json" { // what nearly all send
+		return c.bytes()
+	}
 	if mediaType, _, err := mime.ParseMediaType(given); err != nil || mediaType != "application/json" {
 		return nil, problem.New(problem.UnsupportedMediaType, "the body must be application/json, not %q", given)
 	}

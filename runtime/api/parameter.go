@@ -24,6 +24,9 @@ type parameters map[string]string
 // parameters reads the query string, which may hold the allowed names only;
 // filters, when not nil, may allow more.
 func (c *call) parameters(filters func(name string) bool, allowed ...string) (parameters, error) {
+	if c.r.URL.RawQuery == "" {
+		return nil, nil
+	}
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
 		return nil, problem.New(problem.InvalidParameter, "the query string is not written as URLs are: escape %%, & and ;")

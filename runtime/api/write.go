@@ -25,11 +25,18 @@ func (c *call) ok(value any) error {
 // write answers with a JSON value. The value is one of this package's own wire
 // types; one that cannot be encoded holds JSON from below that is none.
 func (h *Handler) write(w http.ResponseWriter, code int, mediaType string, value any) {
+	h.send(w, code, mediaType, func(buffer *bytes.Buffer) {
+		if err := encode(buffer, value); err != nil {
+			panic(err)
+		}
+	})
+}
+
+// send answers with what fill writes.
+func (h *Handler) send(w http.ResponseWriter, code int, mediaType string, fill func(*bytes.Buffer)) {
 	buffer, _ := buffers.Get().(*bytes.Buffer)
 	buffer.Reset()
-	if err := encode(buffer, value); err != nil {
-		panic(err)
-	}
+	fill(buffer)
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(buffer.Len()))
 	w.WriteHeader(code)

@@ -22,6 +22,8 @@ type wire struct {
 	conn   net.Conn
 	reader *bufio.Reader
 	text   []byte
+	// forget ends the watch of the context, which closes the connection.
+	forget func() bool
 }
 
 func (w *wire) dial(ctx context.Context) (err error) {
@@ -44,11 +46,15 @@ func (w *wire) dial(ctx context.Context) (err error) {
 		return err
 	}
 	w.reader = bufio.NewReader(w.conn)
+	// A server that never answers ends with the context, not with the measurement.
+	conn := w.conn
+	w.forget = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return nil
 }
 
 func (w *wire) close() {
 	if w.conn != nil {
+		w.forget()
 		_ = w.conn.Close()
 		w.conn = nil
 	}
@@ -62,10 +68,6 @@ func (w *wire) post(ctx context.Context, path string, body []byte) error {
 			return err
 		}
 	}
-	// A server that never answers ends with the context, not with the measurement.
-	conn := w.conn
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
 	again, err := w.exchange(path, body)
 	if !again {
 		w.close()

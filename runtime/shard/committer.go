@@ -15,10 +15,23 @@ const (
 	maxAppendEvents = 8192
 )
 
+// A further Append beside others is worth its own statement and flush of the log
+// only if it carries enough: so many rows for each that is under way. Fewer wait
+// for one of them to end, and not for long, since one may hang. Over HTTP, 128 callers on 16 shards made four statements
+// of four to eight events run at once, which cost the database and this process
+// more than what they held; gathered they gave about a seventh more commands.
+const (
+	rowsBeside = 24
+	gatherFor  = 5 * time.Millisecond
+)
+
 type submission struct {
 	batch eventstore.Batch
 	done  func(eventstore.AppendResult)
 }
+
+// rows is how many the store writes for it.
+func (b *submission) rows() int { return len(b.batch.Events) + len(b.batch.Outcomes) }
 
 // committer gathers the ready batches of several shards into Append calls, with
 // as many calls in flight as the store can use. A batch that finds an idle
@@ -30,6 +43,9 @@ type committer struct {
 
 	mu     sync.Mutex
 	ready  []submission
+	rows   int       // of all that is ready
+	since  time.Time // when the first of them came, or was left over
+	busy   int       // Appends under way
 	come   *sync.Cond
 	closed bool
 }
@@ -45,9 +61,26 @@ func startCommitter(ctx context.Context, store eventstore.Log, callers int, time
 
 func (c *committer) submit(b submission) {
 	c.mu.Lock()
+	if len(c.ready) == 0 {
+		c.wait()
+	}
 	c.ready = append(c.ready, b)
+	c.rows += b.rows()
 	c.mu.Unlock()
 	c.come.Signal()
+}
+
+// wait begins the time that what is ready may be kept waiting for.
+func (c *committer) wait() {
+	c.since = time.Now()
+	if c.busy > 0 {
+		time.AfterFunc(gatherFor, c.come.Signal)
+	}
+}
+
+// worthwhile tells whether what is ready should be sent now.
+func (c *committer) worthwhile() bool {
+	return len(c.ready) > 0 && (c.closed || c.rows >= c.busy*rowsBeside || time.Since(c.since) >= gatherFor)
 }
 
 func (c *committer) run(ctx context.Context) {
@@ -65,6 +98,9 @@ func (c *committer) run(ctx context.Context) {
 		call, cancel := context.WithTimeout(ctx, c.timeout)
 		results := c.store.Append(call, batches)
 		cancel()
+		c.mu.Lock()
+		c.busy--
+		c.mu.Unlock()
 		for i, g := range group {
 			g.done(results[i])
 		}
@@ -76,7 +112,7 @@ func (c *committer) run(ctx context.Context) {
 func (c *committer) next(group []submission) []submission {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.ready) == 0 && !c.closed {
+	for !c.worthwhile() && !(c.closed && len(c.ready) == 0) {
 		c.come.Wait()
 	}
 	events, n := 0, 0
@@ -87,10 +123,17 @@ func (c *committer) next(group []submission) []submission {
 		}
 	}
 	group = append(group, c.ready[:n]...)
+	for i := range group {
+		c.rows -= group[i].rows()
+	}
+	if n > 0 {
+		c.busy++
+	}
 	rest := copy(c.ready, c.ready[n:])
 	clear(c.ready[rest:])
 	c.ready = c.ready[:rest]
 	if rest > 0 {
+		c.wait()
 		c.come.Signal()
 	}
 	return group
