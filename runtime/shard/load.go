@@ -250,7 +250,27 @@ func (l loader) fold(ctx context.Context, id string, stop func(*eventstore.Event
 	out = &folded{}
 	out.at.state = l.behavior.Zero()
 	page, more, err := l.fromSnapshot(ctx, id, out, stop)
+	if err != nil {
+		return nil, err
+	}
+	if len(page) == 0 && more {
+		page, err = l.events(ctx, id, out.at.version)
+		more = len(page) == loadPage
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var reading <-chan readPage
+	defer func() {
+		cancel()
+		if reading != nil {
+			<-reading
+		}
+	}()
 	for err == nil {
+		// The next page comes while this one is folded: the database works on one
+		// processor and the fold on another.
+		if more {
+			reading = l.ahead(ctx, id, page[len(page)-1].Version)
+		}
 		for i := range page {
 			ev := &page[i]
 			if stop != nil && stop(ev) {
@@ -266,10 +286,33 @@ func (l loader) fold(ctx context.Context, id string, stop func(*eventstore.Event
 		if !more {
 			return out, nil
 		}
-		page, err = l.events(ctx, id, out.at.version)
+		next := <-reading
+		reading = nil
+		page, err = next.events, next.err
 		more = len(page) == loadPage
 	}
 	return nil, err
+}
+
+// readPage is a page of events that was read ahead.
+type readPage struct {
+	events []eventstore.Event
+	err    error
+}
+
+// ahead reads a page beside the caller.
+func (l loader) ahead(ctx context.Context, id string, after int64) <-chan readPage {
+	out := make(chan readPage, 1)
+	go func() {
+		defer func() {
+			if cause := recover(); cause != nil {
+				out <- readPage{err: fmt.Errorf("reading events panicked: %v\n%s", cause, debug.Stack())}
+			}
+		}()
+		events, err := l.events(ctx, id, after)
+		out <- readPage{events, err}
+	}()
+	return out
 }
 
 // fromSnapshot starts the fold at the entity's snapshot, if that can be used,

@@ -34,14 +34,9 @@ func (s *Store) Shards(ctx context.Context, aggregate eventstore.AggregateID) ([
 	return shards, nil
 }
 
-// eventColumns are an event's row as readEvent wants it. The jsonb columns come
-// as text: their binary form is the same behind a version byte.
-const eventColumns = `aggregate, shard, seq, entity, version, epoch, type, type_version, data::text, meta::text, command_id,
-	request_hash, generation, recorded_at, hash`
-
 // ReadShard implements eventstore.Reader.
 func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int64, limit int) ([]eventstore.Event, error) {
-	events, err := collect(ctx, s, readEvent, "SELECT "+eventColumns+` FROM event
+	events, err := s.queryEvents(ctx, "SELECT "+eventColumns+` FROM event
 		WHERE aggregate = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4`, id.Aggregate, id.Number, after, limit)
 	if err != nil {
 		return nil, readError(fmt.Sprintf("read shard %s after %d", id, after), err)
@@ -51,33 +46,12 @@ func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int6
 
 // ReadEntity implements eventstore.Reader.
 func (s *Store) ReadEntity(ctx context.Context, aggregate eventstore.AggregateID, entity string, after int64, limit int) ([]eventstore.Event, error) {
-	events, err := collect(ctx, s, readEvent, "SELECT "+eventColumns+` FROM event
+	events, err := s.queryEvents(ctx, "SELECT "+eventColumns+` FROM event
 		WHERE aggregate = $1 AND entity = $2 AND version > $3 ORDER BY version LIMIT $4`, aggregate, entity, after, limit)
 	if err != nil {
 		return nil, readError(fmt.Sprintf("read an entity of aggregate %d after version %d", aggregate, after), err)
 	}
 	return events, nil
-}
-
-// readEvent reads eventColumns.
-func readEvent(row pgx.Row) (eventstore.Event, error) {
-	var e eventstore.Event
-	var data, meta, request, hash []byte
-	err := row.Scan(&e.Shard.Aggregate, &e.Shard.Number, &e.Seq, &e.Entity, &e.Version, &e.Epoch, &e.Type, &e.TypeVersion,
-		&data, &meta, &e.CommandID, &request, &e.Generation, &e.RecordedAt, &hash)
-	if err != nil {
-		return e, err
-	}
-	e.Data = data
-	e.RecordedAt = e.RecordedAt.UTC()
-	if e.Meta, err = readMeta(meta); err != nil {
-		return e, err
-	}
-	if e.RequestHash, err = hashOf(request); err != nil {
-		return e, err
-	}
-	e.Hash, err = hashOf(hash)
-	return e, err
 }
 
 // LoadSnapshot implements eventstore.Reader.

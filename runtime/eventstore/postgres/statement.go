@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -196,8 +197,19 @@ func appendMeta(dst []byte, m eventstore.Meta) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
+// What appendMeta writes comes back so, without a principal.
+const (
+	metaHead = `{"time": "`
+	metaTail = `"}`
+)
+
 // readMeta reads the meta column.
 func readMeta(text []byte) (eventstore.Meta, error) {
+	if rest, ok := bytes.CutPrefix(text, []byte(metaHead)); ok && len(rest) == len(metaTime)+len(metaTail) {
+		if at, err := time.Parse(time.RFC3339Nano, string(rest[:len(metaTime)])); err == nil && string(rest[len(metaTime):]) == metaTail {
+			return eventstore.Meta{Time: at.UTC()}, nil
+		}
+	}
 	var meta struct {
 		Time      time.Time `json:"time"`
 		Principal string    `json:"principal"`
