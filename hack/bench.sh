@@ -2,7 +2,7 @@
 # Measures the append statement, commands in process and over HTTP, a hot entity
 # and a long history, on a private PostgreSQL and on SQLite, in one run. DURATION
 # (default 10s) is how long each part takes; STORE and RUN pick stores and parts;
-# PROFILE names a file for the CPU profile of the part in process.
+# PROFILE names CPU profiles: FILE.process and FILE.replay are written.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hack/test-dependencies.sh >&2

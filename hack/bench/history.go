@@ -37,8 +37,10 @@ func history(ctx context.Context, o options, kind string) error {
 		note("a history of %d events written in %v", longEvents+spreadEvents, time.Since(began).Round(time.Second))
 		var replayed float64
 		err := p.using(ctx, func(store eventstore.Store) (err error) {
-			replayed, err = replay(ctx, store, o.sample)
-			return err
+			return o.profiled("replay", func() error {
+				replayed, err = replay(ctx, store, o.sample)
+				return err
+			})
 		})
 		if err != nil {
 			return fmt.Errorf("replay: %w", err)

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
-	"runtime/pprof"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -37,18 +35,12 @@ func inProcess(ctx context.Context, store eventstore.Store, o options) (float64,
 	if _, err := deposits(ctx, shards, names, "w-", o.warmUp()); err != nil {
 		return 0, err
 	}
-	if o.profile != "" {
-		file, err := os.Create(o.profile)
-		if err != nil {
-			return 0, err
-		}
-		defer func() { _ = file.Close() }()
-		if err := pprof.StartCPUProfile(file); err != nil {
-			return 0, err
-		}
-		defer pprof.StopCPUProfile()
-	}
-	return deposits(ctx, shards, names, "d-", o.duration)
+	var rate float64
+	err = o.profiled("process", func() (err error) {
+		rate, err = deposits(ctx, shards, names, "d-", o.duration)
+		return err
+	})
+	return rate, err
 }
 
 func openAccounts(ctx context.Context, host *shard.Host, store eventstore.Store, sample string) ([]*shard.Shard, error) {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -39,7 +40,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "how long each part takes")
 	flag.StringVar(&o.stores, "store", "postgres,sqlite", "the stores to measure on")
 	flag.StringVar(&o.parts, "run", "process,http,hot,history", "the parts beside the ceiling")
-	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the part in process here")
+	flag.StringVar(&o.profile, "profile", "", "write CPU profiles here: FILE.process of commands in process, FILE.replay of the replay")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -61,6 +62,23 @@ func (o options) measures(part string) bool {
 // warmUp is how long load runs before it is measured: caches fill, feeds and
 // connection pools grow, PostgreSQL extends its files.
 func (o options) warmUp() time.Duration { return o.duration / 4 }
+
+// profiled runs f, under a CPU profile if one was asked for.
+func (o options) profiled(part string, f func() error) error {
+	if o.profile == "" {
+		return f()
+	}
+	file, err := os.Create(o.profile + "." + part)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return f()
+}
 
 func run(ctx context.Context, o options) error {
 	loadavg, _ := os.ReadFile("/proc/loadavg")
