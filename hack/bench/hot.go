@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,9 +19,10 @@ const (
 	otherSenders = 16
 )
 
-// hot measures what one entity at full speed does to the others: their latency
-// with and without it, at the same steady rate. Others are of all shards, the hot
-// one's included.
+// hot measures what one entity at full speed does to the others: their latency at
+// a steady rate, alone, beside the same callers spread over all entities (what the
+// load alone does), and beside them all at one entity. Others are of all shards,
+// the hot one's included.
 func hot(ctx context.Context, o options, p place) error {
 	s, err := serve(ctx, o, p)
 	if err != nil {
@@ -28,7 +30,7 @@ func hot(ctx context.Context, o options, p place) error {
 	}
 	defer s.Kill()
 	for i := range entities {
-		if err := s.post(ctx, "other-"+strconv.Itoa(i), "Open", `{"owner":"bench"}`); err != nil {
+		if err := s.post(ctx, other(i), "Open", `{"owner":"bench"}`); err != nil {
 			return err
 		}
 	}
@@ -38,38 +40,54 @@ func hot(ctx context.Context, o options, p place) error {
 	if _, err := s.steady(ctx, o.warmUp()); err != nil {
 		return err
 	}
-	calm, err := s.steady(ctx, o.duration)
+	alone, err := s.steady(ctx, o.duration)
 	if err != nil {
 		return err
 	}
-	heat, cool := context.WithCancel(ctx)
-	var sent sync.WaitGroup
-	counts := make([]int, hotCallers)
-	for i := range hotCallers {
-		sent.Go(func() {
-			for heat.Err() == nil {
-				if s.post(heat, "hot", "Deposit", `{"amount":1}`) == nil {
-					counts[i]++
+	note("%d commands/s to others: p50 %.2f ms, p99 %.2f ms", otherRate, alone(0.5), alone(0.99))
+	for _, beside := range []struct {
+		what   string
+		entity func(n int) string
+	}{
+		{fmt.Sprintf("%d callers of all entities", hotCallers), other},
+		{fmt.Sprintf("%d callers of one entity", hotCallers), func(int) string { return "hot" }},
+	} {
+		cool := s.heat(ctx, beside.entity)
+		began := time.Now()
+		latency, err := s.steady(ctx, o.duration)
+		seconds := time.Since(began).Seconds()
+		sent := cool()
+		if err != nil {
+			return err
+		}
+		note("  beside %s, %.0f commands/s: p50 %.2f ms, p99 %.2f ms", beside.what, float64(sent)/seconds, latency(0.5), latency(0.99))
+		atMost("  p99 by p99 alone", latency(0.99)/alone(0.99), 2)
+	}
+	return nil
+}
+
+func other(n int) string { return "other-" + strconv.Itoa(n%entities) }
+
+// heat sends commands as fast as they are answered, until the returned function is
+// called, which gives their number.
+func (s *served) heat(ctx context.Context, entity func(n int) string) (cool func() int64) {
+	ctx, cancel := context.WithCancel(ctx)
+	var callers sync.WaitGroup
+	var next, sent atomic.Int64
+	for range hotCallers {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				if s.post(ctx, entity(int(next.Add(1))), "Deposit", `{"amount":1}`) == nil {
+					sent.Add(1)
 				}
 			}
 		})
 	}
-	began := time.Now()
-	beside, err := s.steady(ctx, o.duration)
-	seconds := time.Since(began).Seconds()
-	cool()
-	sent.Wait()
-	if err != nil {
-		return err
+	return func() int64 {
+		cancel()
+		callers.Wait()
+		return sent.Load()
 	}
-	total := 0
-	for _, n := range counts {
-		total += n
-	}
-	note("%d commands/s to others: p50 %.2f ms, p99 %.2f ms; beside an entity that takes %.0f commands/s: p50 %.2f ms, p99 %.2f ms",
-		otherRate, calm(0.5), calm(0.99), float64(total)/seconds, beside(0.5), beside(0.99))
-	atMost("  p99 beside a hot entity, by p99 without", beside(0.99)/calm(0.99), 2)
-	return nil
 }
 
 // steady sends commands that are due at fixed times to the others, and gives their
@@ -85,7 +103,7 @@ func (s *served) steady(ctx context.Context, duration time.Duration) (func(share
 			for n := sender; n < total; n += otherSenders {
 				due := start.Add(time.Duration(float64(n) / otherRate * float64(time.Second)))
 				time.Sleep(time.Until(due))
-				if err := s.post(ctx, "other-"+strconv.Itoa(n%entities), "Deposit", `{"amount":1}`); err != nil {
+				if err := s.post(ctx, other(n), "Deposit", `{"amount":1}`); err != nil {
 					errs <- err
 					return
 				}
