@@ -99,5 +99,10 @@ func (x *expression) truth(s *scope) (bool, error) {
 
 // behaviorFailed is the refusal for an expression that failed.
 func behaviorFailed(err error) *Refusal {
-	return refuse(BehaviorFailed, "%v", err)
+	r := refuse(BehaviorFailed, "%v", err)
+	var over *limitError
+	if errors.As(err, &over) {
+		r.Limit = over.limit
+	}
+	return r
 }

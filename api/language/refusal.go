@@ -14,6 +14,13 @@ const (
 	StateTooLarge  = "StateTooLarge"
 )
 
+// The limits of a Refusal.
+const (
+	OverCost   = "expression_cost" // CostLimit
+	OverEvents = "events"          // MaxEmitted
+	OverState  = "state"           // MaxStateSize
+)
+
 // Refusal says why a body, a command or an event was not taken.
 type Refusal struct {
 	// Reason is one of the constants above or, when Rejected, the author's.
@@ -24,6 +31,8 @@ type Refusal struct {
 	Field string
 	// Detail is a sentence for a person.
 	Detail string
+	// Limit is one of the limits above that was met, "" for none.
+	Limit string
 }
 
 // Error gives reason, field and detail in one line.
@@ -37,6 +46,11 @@ func (r *Refusal) Error() string {
 func refuse(reason, format string, args ...any) *Refusal {
 	return &Refusal{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
+
+// limitError says that a limit was met.
+type limitError struct{ limit, text string }
+
+func (e *limitError) Error() string { return e.text }
 
 // in puts a step before the refusal's field: a field's name, ["key"] or [3].
 func (r *Refusal) in(step string) *Refusal {

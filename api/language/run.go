@@ -177,7 +177,7 @@ func (e *emission) once(s *scope, events []Event) ([]Event, error) {
 		}
 	}
 	if len(events) == MaxEmitted {
-		return nil, fmt.Errorf("the command leads to more than %d events", MaxEmitted)
+		return nil, &limitError{OverEvents, fmt.Sprintf("the command leads to more than %d events", MaxEmitted)}
 	}
 	data := e.event.fields.zero
 	if len(e.set) > 0 {
@@ -254,7 +254,9 @@ func (a *Aggregate) Try(state *Record, e Event, meta Meta) (*Record, error) {
 		return nil, err
 	}
 	if size := encodedSize(next); size > MaxStateSize {
-		return nil, refuse(StateTooLarge, "the state would have %d bytes, at most %d are allowed", size, MaxStateSize)
+		r := refuse(StateTooLarge, "the state would have %d bytes, at most %d are allowed", size, MaxStateSize)
+		r.Limit = OverState
+		return nil, r
 	}
 	return next, nil
 }

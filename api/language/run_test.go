@@ -125,6 +125,9 @@ func TestDeciding(t *testing.T) {
 			}
 		}
 	}
+	if _, _, err := do(t, a, a.Zero(), "Add", `{"amounts":[`+strings.Repeat("1,", 1000)+`1]}`); refusalOf(err).Limit != OverEvents {
+		t.Errorf("more than 1,000 events: the limit is %q, want %s", refusalOf(err).Limit, OverEvents)
+	}
 	if _, events, err := do(t, a, a.Zero(), "Add", `{"amounts":[`+strings.Repeat("1,", 998)+`1]}`); err != nil || len(events) != 1000 {
 		t.Errorf("1,000 events: got %d, %v", len(events), err)
 	}
@@ -208,6 +211,8 @@ func TestLimitsHoldForCommandsAndNotForReplay(t *testing.T) {
 	}
 	if o := try(exact+"x", 1); reasonOf(o.tried) != StateTooLarge || o.evolved != nil {
 		t.Errorf("a state of one byte too much: Try %v, Evolve %v", o.tried, o.evolved)
+	} else if by := refusalOf(o.tried).Limit; by != OverState {
+		t.Errorf("a state of one byte too much: the limit is %q, want %s", by, OverState)
 	}
 	if o := try(strings.Repeat("x", 100), 300_000); reasonOf(o.tried) != BehaviorFailed || o.evolved != nil {
 		t.Errorf("an event that costs too much: Try %v, Evolve %v", o.tried, o.evolved)
@@ -250,6 +255,8 @@ func TestCostIsBounded(t *testing.T) {
 		}
 		if _, err := a.Decide(state, cmd, metaAt(1)); reasonOf(err) != BehaviorFailed || !strings.Contains(err.Error(), "cost more") {
 			t.Errorf("%s: got %v, want a failure for its cost", c.name, err)
+		} else if by := refusalOf(err).Limit; by != OverCost {
+			t.Errorf("%s: the limit is %q, want %s", c.name, by, OverCost)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package language
 
 import (
-	"errors"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -9,7 +8,7 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 )
 
-var errCost = errors.New("the expressions cost more than one command may; work on less data at once")
+var errCost = &limitError{OverCost, "the expressions cost more than one command may; work on less data at once"}
 
 // scope holds the values of the names in scope while expressions run. It is an
 // activation without maps: the checker made sure that only names which are in

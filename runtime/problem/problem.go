@@ -69,6 +69,9 @@ type Problem struct {
 	// Replay tells that this is the remembered answer to an earlier command
 	// with the same key.
 	Replay bool
+	// Limit is the bound that the call has met, "" for none. It stays in the
+	// process that refused: whoever refuses counts.
+	Limit Limit
 }
 
 // New makes a Problem; format and args give its Detail.

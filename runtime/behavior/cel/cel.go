@@ -136,7 +136,7 @@ func refused(err error) error {
 	if !errors.As(err, &r) {
 		return problem.New(problem.BehaviorFailed, "%v", err)
 	}
-	return &problem.Problem{Reason: problem.Reason(r.Reason), Rejected: r.Rejected, Field: r.Field, Detail: r.Detail}
+	return &problem.Problem{Reason: problem.Reason(r.Reason), Rejected: r.Rejected, Field: r.Field, Detail: r.Detail, Limit: problem.Limit(r.Limit)}
 }
 
 // undecodable is for stored data that the definition does not fit: the caller

@@ -159,6 +159,18 @@ func TestAnEventOverflowsTheStateAndIsNotWritten(t *testing.T) {
 	}
 }
 
+// TestTheLanguagesLimitsAreThoseOfProblems: they are counted under these names.
+func TestTheLanguagesLimitsAreThoseOfProblems(t *testing.T) {
+	for name, limit := range map[string]problem.Limit{
+		language.OverCost: problem.LimitExpressionCost, language.OverEvents: problem.LimitEvents, language.OverState: problem.LimitState,
+	} {
+		got := refused(&language.Refusal{Reason: language.BehaviorFailed, Limit: name})
+		if problem.From(got).Limit != limit {
+			t.Errorf("%s became %q, want %s", name, problem.From(got).Limit, limit)
+		}
+	}
+}
+
 // TestStoredDataThatDoesNotFit: nobody sent it, so no reason may blame a body.
 func TestStoredDataThatDoesNotFit(t *testing.T) {
 	b := bank(t)
