@@ -19,7 +19,7 @@ const firstRead = 4 << 10
 func (c *call) bytes() ([]byte, error) {
 	if c.r.ContentLength > MaxBody {
 		c.w.Header().Set("Connection", "close") // the body stays unread
-		return nil, tooLarge()
+		return nil, c.tooLarge()
 	}
 	// A caller who never ends its body would hold this goroutine. The server
 	// takes the deadline away when the body has ended, so it bounds no wait after
@@ -39,7 +39,7 @@ func (c *call) bytes() ([]byte, error) {
 		switch {
 		case len(data) > MaxBody:
 			c.w.Header().Set("Connection", "close")
-			return nil, tooLarge()
+			return nil, c.tooLarge()
 		case errors.Is(err, io.EOF):
 			return data, nil
 		case err != nil:
@@ -65,14 +65,15 @@ func (c *call) hold(bytes int64) bool {
 		return false
 	}
 	c.held += bytes
+	tell(c.Observer.BodyBytes, bytes)
 	return true
 }
 
 func (c *call) full() error {
 	c.w.Header().Set("Connection", "close")
-	return problem.New(problem.Overloaded, "the bodies of calls take as much memory as they may")
+	return c.over(problem.LimitBodies, problem.New(problem.Overloaded, "the bodies of calls take as much memory as they may"))
 }
 
-func tooLarge() error {
-	return problem.New(problem.TooLarge, "the body has more than %d bytes", MaxBody)
+func (c *call) tooLarge() error {
+	return c.over(problem.LimitBody, problem.New(problem.TooLarge, "the body has more than %d bytes", MaxBody))
 }

@@ -54,6 +54,8 @@ type Config struct {
 	Version string
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
+	// Observer is told what happens, for metrics.
+	Observer Observer
 
 	// CommandTimeout and ReadTimeout bound a command and a read.
 	CommandTimeout time.Duration

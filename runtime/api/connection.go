@@ -17,6 +17,7 @@ type connections struct {
 	net.Listener
 	most  int64
 	open  atomic.Int64
+	told  func(delta int)
 	slots chan struct{}
 	ended chan struct{}
 	close sync.Once
@@ -26,7 +27,7 @@ type connections struct {
 // The server that NewServer gives knows which are too many.
 func (h *Handler) Limit(l net.Listener) net.Listener {
 	return &connections{
-		Listener: l, most: int64(h.Connections),
+		Listener: l, most: int64(h.Connections), told: h.Observer.Connections,
 		slots: make(chan struct{}, h.Connections+surplus), ended: make(chan struct{}),
 	}
 }
@@ -43,6 +44,7 @@ func (l *connections) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
+	tell(l.told, 1)
 	return &connection{Conn: c, of: l, tooMany: l.open.Add(1) > l.most}, nil
 }
 
@@ -63,6 +65,7 @@ type connection struct {
 func (c *connection) Close() error {
 	if !c.closed.Swap(true) {
 		c.of.open.Add(-1)
+		tell(c.of.told, -1)
 		<-c.of.slots
 	}
 	return c.Conn.Close()

@@ -57,7 +57,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		p := problem.New(problem.NotAttempted, "%d connections are open, as many as may be", h.Connections)
 		p.RetryAfter = retryAfter
-		h.refuse(w, p)
+		h.refuse(w, h.over(problem.LimitConnections, p))
 		return
 	}
 	serve, variables, p := h.match(w, r)
@@ -67,8 +67,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := &call{Handler: h, w: w, r: r, variables: variables}
 	defer c.end()
+	tell(h.Observer.Calls, 1)
 	if h.calls.Add(1) > int64(h.Calls) {
-		c.fail(problem.New(problem.Overloaded, "%d calls are under way, as many as may be", h.Calls))
+		c.fail(h.over(problem.LimitCalls, problem.New(problem.Overloaded, "%d calls are under way, as many as may be", h.Calls)))
 		return
 	}
 	if err := serve(c); err != nil {
@@ -110,9 +111,16 @@ type call struct {
 // end gives back what the call has taken.
 func (c *call) end() {
 	c.bodies.Add(-c.held)
+	tell(c.Observer.BodyBytes, -c.held)
 	if !c.following {
-		c.calls.Add(-1)
+		c.leave()
 	}
+}
+
+// leave makes the call none that is under way.
+func (c *call) leave() {
+	c.calls.Add(-1)
+	tell(c.Observer.Calls, -1)
 }
 
 // fail answers with the problem in err. What nobody foresaw is logged.

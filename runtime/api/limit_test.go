@@ -35,17 +35,25 @@ func wantRefused(t *testing.T, a answer, status int, reason problem.Reason) {
 }
 
 func TestCallsBeyondTheLimitAreOverloaded(t *testing.T) {
-	for name, limit := range map[string]func(*Config){
-		"as many calls as may be": func(c *Config) { c.Calls = 1 },
-		"as many bytes as may be": func(c *Config) { c.BodyBytes = 20 },
+	for name, tt := range map[string]struct {
+		limit func(*Config)
+		by    problem.Limit
+	}{
+		"as many calls as may be": {func(c *Config) { c.Calls = 1 }, problem.LimitCalls},
+		"as many bytes as may be": {func(c *Config) { c.BodyBytes = 20 }, problem.LimitBodies},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := serveFakes(t, limit)
+			var told *heard
+			r := serveFakes(t, func(c *Config) { tt.limit(c); told = hear(c) })
 			arrived, release := blocked(r)
 			first := make(chan answer, 1)
 			go func() { first <- r.ask(t, "POST", depositPath, `{"amount":1}`) }()
 			<-arrived
+			if calls, bytes := told.level("calls"), told.level("bodyBytes"); calls != 1 || bytes < int64(len(`{"amount":1}`)) {
+				t.Errorf("told of %d calls and %d bytes, one is under way", calls, bytes)
+			}
 			wantRefused(t, r.ask(t, "POST", depositPath, `{"amount":1}`), 429, problem.Overloaded)
+			told.wantRefusals(t, tt.by, 1)
 			release()
 			if a := <-first; a.code != 200 {
 				t.Errorf("the first: %d %s", a.code, a.body)
@@ -56,8 +64,17 @@ func TestCallsBeyondTheLimitAreOverloaded(t *testing.T) {
 			if calls, bytes := r.handler.calls.Load(), r.handler.bodies.Load(); calls != 0 || bytes != 0 {
 				t.Errorf("%d calls and %d bytes are still booked", calls, bytes)
 			}
+			told.wantRest(t, "calls", "bodyBytes")
 		})
 	}
+}
+
+func TestABodyBeyondTheLimitIsTooLarge(t *testing.T) {
+	var told *heard
+	r := serveFakes(t, func(c *Config) { told = hear(c) })
+	expect(t, r.ask(t, "POST", depositPath, strings.Repeat(" ", MaxBody+1)), 413, problem.TooLarge, "")
+	told.wantRefusals(t, problem.LimitBody, 1)
+	told.wantRest(t, "calls", "bodyBytes")
 }
 
 func TestASlowBodyHoldsWhatHasComeAndNotWhatIsAnnounced(t *testing.T) {
@@ -80,7 +97,10 @@ func TestASlowBodyHoldsWhatHasComeAndNotWhatIsAnnounced(t *testing.T) {
 }
 
 func TestAConnectionBeyondTheLimitIsToldSo(t *testing.T) {
-	handler := NewHandler(func() Config { c := newFakes(t).config(); c.Connections = 1; return c }())
+	cfg := newFakes(t).config()
+	cfg.Connections = 1
+	told := hear(&cfg)
+	handler := NewHandler(cfg)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +134,10 @@ func TestAConnectionBeyondTheLimitIsToldSo(t *testing.T) {
 	if code, body := ask(second); code != 503 || !strings.Contains(body, "NotAttempted") {
 		t.Errorf("one more: %d %s", code, body)
 	}
+	told.wantRefusals(t, problem.LimitConnections, 1)
+	if n := told.level("connections"); n < 1 {
+		t.Errorf("told of %d connections, one is open", n)
+	}
 	_ = second.Close()
 	_ = first.Close()
 	for deadline := time.Now().Add(10 * time.Second); ; {
@@ -128,4 +152,5 @@ func TestAConnectionBeyondTheLimitIsToldSo(t *testing.T) {
 		}
 		<-time.After(10 * time.Millisecond)
 	}
+	told.wantRest(t, "connections")
 }

@@ -34,12 +34,16 @@ type stream struct {
 func (c *call) follow(aggregate string, after eventstore.Position, limit int) error {
 	select {
 	case c.streams <- struct{}{}:
-		defer func() { <-c.streams }()
+		tell(c.Observer.Streams, 1)
+		defer func() {
+			<-c.streams
+			tell(c.Observer.Streams, -1)
+		}()
 	default:
-		return problem.New(problem.Overloaded, "%d event streams are open, as many as may be", c.Streams)
+		return c.over(problem.LimitStreams, problem.New(problem.Overloaded, "%d event streams are open, as many as may be", c.Streams))
 	}
 	c.following = true
-	c.calls.Add(-1)
+	c.leave()
 	ctx, cancel := context.WithCancel(c.r.Context())
 	defer cancel()
 	defer context.AfterFunc(c.draining, cancel)()

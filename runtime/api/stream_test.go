@@ -189,13 +189,18 @@ func TestAStreamIsAskedForByName(t *testing.T) {
 }
 
 func TestStreamsAreBoundedInNumber(t *testing.T) {
-	r := serveFakes(t, func(c *Config) { c.Streams = 2 })
+	var told *heard
+	r := serveFakes(t, func(c *Config) { c.Streams = 2; told = hear(c) })
 	r.spec = nil // as above
 	r.grow(1)
 	first, second := r.listen(t, "?after=end"), r.listen(t, "?after=end")
 	first.expect(t, mark(t, 1))
 	second.expect(t, mark(t, 1))
 	expect(t, r.ask(t, "GET", "/v1/events/account", "", "Accept: text/event-stream"), 429, problem.Overloaded, "")
+	told.wantRefusals(t, problem.LimitStreams, 1)
+	if streams, calls := told.level("streams"), told.level("calls"); streams != 2 || calls != 0 {
+		t.Errorf("told of %d streams and %d calls, two streams are open", streams, calls)
+	}
 	if a := r.ask(t, "GET", "/v1/events/account", ""); a.code != 200 {
 		t.Errorf("a page is no stream: %d", a.code)
 	}

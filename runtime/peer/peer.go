@@ -9,6 +9,7 @@ import (
 
 	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
 	"github.com/leftfold/leftfold/api/rpc/leftfold/v1/leftfoldv1connect"
+	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/shard"
 )
 
@@ -67,11 +68,14 @@ func (p *peer) Read(ctx context.Context, aggregate, entity string, strong bool) 
 func (p *peer) enter() error {
 	if p.pool.calls.Add(1) > int64(p.pool.cfg.Calls) {
 		p.pool.calls.Add(-1)
-		return overloaded("too many calls are with other pods")
+		p.pool.cfg.Observer.refused(problem.LimitPeersCalls)
+		return overloaded(problem.LimitPeersCalls, "too many calls are with other pods")
 	}
+	change(p.pool.cfg.Observer.Calls, 1)
 	if p.calls.Add(1) > int64(p.pool.cfg.PeerCalls) {
 		p.leave()
-		return overloaded("too many calls are with the pod that owns the shard")
+		p.pool.cfg.Observer.refused(problem.LimitPeerCalls)
+		return overloaded(problem.LimitPeerCalls, "too many calls are with the pod that owns the shard")
 	}
 	return nil
 }
@@ -79,6 +83,7 @@ func (p *peer) enter() error {
 func (p *peer) leave() {
 	p.calls.Add(-1)
 	p.pool.calls.Add(-1)
+	change(p.pool.cfg.Observer.Calls, -1)
 }
 
 // Do sends a request over the connection, and makes one if need be.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -222,7 +223,12 @@ func TestCallsBeyondTheLimitsAreOverloaded(t *testing.T) {
 	}}
 	_, first := serve(t, ca, "127.0.0.1:0", local)
 	_, second := serve(t, ca, "127.0.0.1:0", local)
-	p := pool(t, ca, func(c *Config) { c.PeerCalls, c.Calls = 1, 2 })
+	var told atomic.Int64
+	refused := make(chan problem.Limit, 10)
+	p := pool(t, ca, func(c *Config) {
+		c.PeerCalls, c.Calls = 1, 2
+		c.Observer = Observer{Refused: func(by problem.Limit) { refused <- by }, Calls: func(delta int) { told.Add(int64(delta)) }}
+	})
 	var calls sync.WaitGroup
 	for _, at := range []string{first, second} {
 		calls.Go(func() {
@@ -237,11 +243,77 @@ func TestCallsBeyondTheLimitsAreOverloaded(t *testing.T) {
 		if got := problem.From(err); got.Reason != problem.Overloaded || got.RetryAfter == 0 {
 			t.Errorf("one more call to %s: %v", at, err)
 		}
+		if by := <-refused; by != problem.LimitPeersCalls {
+			t.Errorf("told of a refusal by %s", by)
+		}
+	}
+	if n := told.Load(); n != 2 {
+		t.Errorf("told of %d calls, two are under way", n)
 	}
 	close(release)
 	calls.Wait()
 	if n := p.calls.Load(); n != 0 {
 		t.Errorf("%d calls are still counted", n)
+	}
+	if n := told.Load(); n != 0 {
+		t.Errorf("told of %d calls when none is under way", n)
+	}
+}
+
+func TestCallsToOneProcessBeyondItsLimitAreOverloaded(t *testing.T) {
+	ca := newAuthority(t)
+	running, release := make(chan struct{}), make(chan struct{})
+	local := answering{handle: func(context.Context, string, shard.Command) (shard.Answer, error) {
+		running <- struct{}{}
+		<-release
+		return shard.Answer{}, nil
+	}}
+	for name, tt := range map[string]struct {
+		pool   func(*Config)
+		served int
+		by     problem.Limit
+	}{
+		"the caller's limit": {func(c *Config) { c.PeerCalls = 1 }, 0, problem.LimitPeerCalls},
+		"the server's limit": {nil, 1, problem.LimitServedCalls},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var served atomic.Int64
+			refused := make(chan problem.Limit, 10)
+			observer := Observer{Refused: func(by problem.Limit) { refused <- by }, Served: func(delta int) { served.Add(int64(delta)) }}
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			serveLimited(t, ca, listener, local, tt.served, observer)
+			owner := pool(t, ca, func(c *Config) {
+				c.Observer.Refused = observer.Refused
+				if tt.pool != nil {
+					tt.pool(c)
+				}
+			}).Owner(listener.Addr().String())
+			var first sync.WaitGroup
+			first.Go(func() {
+				if _, err := owner.Handle(t.Context(), "account", shard.Command{Entity: "a", ID: "k"}); err != nil {
+					t.Error(err)
+				}
+			})
+			<-running
+			if n := served.Load(); n != 1 {
+				t.Errorf("told of %d calls that are served, one is", n)
+			}
+			_, err = owner.Handle(t.Context(), "account", shard.Command{Entity: "a", ID: "k"})
+			if got := problem.From(err); got.Reason != problem.Overloaded || got.RetryAfter == 0 {
+				t.Errorf("one more call: %v", err)
+			}
+			if by := <-refused; by != tt.by {
+				t.Errorf("told of a refusal by %s, want %s", by, tt.by)
+			}
+			release <- struct{}{}
+			first.Wait()
+			if n := served.Load(); n != 0 {
+				t.Errorf("told of %d calls that are served when none is", n)
+			}
+		})
 	}
 }
 

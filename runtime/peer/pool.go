@@ -15,6 +15,7 @@ import (
 
 	"github.com/leftfold/leftfold/api/identity"
 	"github.com/leftfold/leftfold/api/rpc/leftfold/v1/leftfoldv1connect"
+	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/routing"
 )
 
@@ -43,8 +44,33 @@ type Config struct {
 	// PeerCalls and Calls bound the calls at once, to one process and to all; zero
 	// means the defaults above. Calls beyond are Overloaded.
 	PeerCalls, Calls int
+	// Observer is told what happens, for metrics.
+	Observer Observer
 	// Logger is told of connections that come and fail; nil is slog's default.
 	Logger *slog.Logger
+}
+
+// Observer is told what happens. Any field may be nil; all are called from several
+// goroutines.
+type Observer struct {
+	// Refused: a call has met a limit.
+	Refused func(by problem.Limit)
+	// The changes of gauges: calls that are with other processes, and calls of
+	// others that are served here.
+	Calls  func(delta int)
+	Served func(delta int)
+}
+
+func (o *Observer) refused(by problem.Limit) {
+	if o.Refused != nil {
+		o.Refused(by)
+	}
+}
+
+func change(f func(int), delta int) {
+	if f != nil {
+		f(delta)
+	}
 }
 
 // Pool holds the connections to the other pods of a Runtime. Its methods are safe

@@ -66,7 +66,13 @@ func serve(t testing.TB, ca *identity.Authority, at string, local Local) (s *htt
 
 func serveOn(t testing.TB, ca *identity.Authority, listener net.Listener, local Local) *http.Server {
 	t.Helper()
-	path, handler := NewHandler(local, 0, quiet)
+	return serveLimited(t, ca, listener, local, 0, Observer{})
+}
+
+// serveLimited is serveOn with a bound of calls, and somebody to tell.
+func serveLimited(t testing.TB, ca *identity.Authority, listener net.Listener, local Local, served int, observer Observer) *http.Server {
+	t.Helper()
+	path, handler := NewHandler(local, served, observer, quiet)
 	mux := http.NewServeMux()
 	mux.Handle(path, identity.Only(handler, self))
 	s := &http.Server{

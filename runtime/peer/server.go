@@ -36,14 +36,14 @@ type Local interface {
 // NewHandler gives the path of the service and its handler, for a server of
 // HTTP/2. Who may call it is for the server to check (identity.Only). served
 // bounds the calls at once; zero means DefaultServed.
-func NewHandler(local Local, served int, log *slog.Logger) (path string, h http.Handler) {
+func NewHandler(local Local, served int, observer Observer, log *slog.Logger) (path string, h http.Handler) {
 	if served <= 0 {
 		served = DefaultServed
 	}
 	if log == nil {
 		log = slog.Default()
 	}
-	s := &server{local: local, log: log, serving: make(chan struct{}, served)}
+	s := &server{local: local, log: log, observer: observer, serving: make(chan struct{}, served)}
 	return leftfoldv1connect.NewEntityServiceHandler(s,
 		connect.WithReadMaxBytes(maxRequest),
 		// Pods are near each other: to compress costs more than it saves.
@@ -51,9 +51,10 @@ func NewHandler(local Local, served int, log *slog.Logger) (path string, h http.
 }
 
 type server struct {
-	local   Local
-	log     *slog.Logger
-	serving chan struct{} // a semaphore
+	local    Local
+	log      *slog.Logger
+	observer Observer
+	serving  chan struct{} // a semaphore
 }
 
 // Handle implements the service.
@@ -90,17 +91,19 @@ func (s *server) enter(ctx context.Context) (context.Context, func(), error) {
 	select {
 	case s.serving <- struct{}{}:
 	default:
-		return nil, nil, fault(s.log, overloaded("too many calls from other pods are under way"))
+		s.observer.refused(problem.LimitServedCalls)
+		return nil, nil, fault(s.log, overloaded(problem.LimitServedCalls, "too many calls from other pods are under way"))
 	}
+	change(s.observer.Served, 1)
 	cancel := func() {}
 	if _, ok := ctx.Deadline(); !ok {
 		ctx, cancel = context.WithTimeout(ctx, maxTime)
 	}
-	return ctx, func() { cancel(); <-s.serving }, nil
+	return ctx, func() { cancel(); <-s.serving; change(s.observer.Served, -1) }, nil
 }
 
-func overloaded(what string) *problem.Problem {
+func overloaded(by problem.Limit, what string) *problem.Problem {
 	p := problem.New(problem.Overloaded, "%s", what)
 	p.RetryAfter = retryAfter
-	return p
+	return p.Over(by)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/shard"
 )
 
@@ -85,6 +86,23 @@ type Config struct {
 	// at a time for a shard, first at once and then with growing pauses. nil:
 	// owners are known by Place and Learn alone.
 	Lookup func(ctx context.Context, aggregate string, number int32) (Remote, error)
+	// Observer is told what happens, for metrics.
+	Observer Observer
+}
+
+// Observer is told what happens. Any field may be nil; all are called from several
+// goroutines.
+type Observer struct {
+	// Refused: a call has met a limit.
+	Refused func(by problem.Limit)
+	// Held is told when calls begin and end to wait, with their bytes.
+	Held func(calls int, bytes int64)
+}
+
+func (o *Observer) held(calls int, bytes int64) {
+	if o.Held != nil {
+		o.Held(calls, bytes)
+	}
 }
 
 func (c Config) complete() Config {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -423,7 +424,15 @@ func TestAKnownOwnerCostsTheStoreNothing(t *testing.T) {
 
 func TestHeldCallsAreBoundedInNumberAndBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(Config{Held: 2, HeldBytes: 100}, "a")
+		var calls, bytes atomic.Int64
+		refused := make(chan problem.Limit, 10)
+		w := newWorld(Config{Held: 2, HeldBytes: 100, Observer: Observer{
+			Refused: func(by problem.Limit) { refused <- by },
+			Held: func(c int, b int64) {
+				calls.Add(int64(c))
+				bytes.Add(b)
+			},
+		}}, "a")
 		defer w.close()
 		r := w.processes["a"].router
 		send := func(ctx context.Context, size int) error {
@@ -438,10 +447,19 @@ func TestHeldCallsAreBoundedInNumberAndBytes(t *testing.T) {
 		if err := send(ctx, 41); !problem.Is(err, problem.NotAttempted) {
 			t.Errorf("a call beyond the bytes: %v", err)
 		}
+		if by := <-refused; by != problem.LimitHeldBytes {
+			t.Errorf("told of a refusal by %s", by)
+		}
 		go func() { held <- send(ctx, 40) }()
 		synctest.Wait()
 		if err := send(ctx, 0); !problem.Is(err, problem.NotAttempted) {
 			t.Errorf("a call beyond the number: %v", err)
+		}
+		if by := <-refused; by != problem.LimitHeldCalls {
+			t.Errorf("told of a refusal by %s", by)
+		}
+		if c, b := calls.Load(), bytes.Load(); c != 2 || b != 100 {
+			t.Errorf("told of %d calls and %d bytes that wait, want 2 and 100", c, b)
 		}
 		cancel()
 		for range 2 {
@@ -451,6 +469,9 @@ func TestHeldCallsAreBoundedInNumberAndBytes(t *testing.T) {
 		}
 		if n := r.heldBytes.Load(); n != 0 {
 			t.Errorf("%d bytes are still counted", n)
+		}
+		if c, b, more := calls.Load(), bytes.Load(), len(refused); c != 0 || b != 0 || more != 0 {
+			t.Errorf("told of %d calls and %d bytes that wait when none does, and of %d more refusals", c, b, more)
 		}
 	})
 }

@@ -131,13 +131,15 @@ func (j *journey) wait(ctx context.Context, h heading) error {
 	select {
 	case r.held <- struct{}{}:
 	default:
-		return j.giveUp("the shard has no owner, and too many calls wait already")
+		return j.over(problem.LimitHeldCalls, "the shard has no owner, and too many calls wait already")
 	}
 	defer func() { <-r.held }()
 	defer r.heldBytes.Add(-j.bytes)
 	if r.heldBytes.Add(j.bytes) > r.cfg.HeldBytes {
-		return j.giveUp("the shard has no owner, and calls of too many bytes wait already")
+		return j.over(problem.LimitHeldBytes, "the shard has no owner, and calls of too many bytes wait already")
 	}
+	r.cfg.Observer.held(1, j.bytes)
+	defer r.cfg.Observer.held(-1, -j.bytes)
 	j.route.want()
 	defer j.route.unwant()
 	return j.hold(ctx, h)
@@ -175,8 +177,16 @@ func (j *journey) hold(ctx context.Context, h heading) error {
 	}
 }
 
+// over is the end of a call that cannot be held, by a limit.
+func (j *journey) over(by problem.Limit, why string) error {
+	if told := j.route.router.cfg.Observer.Refused; told != nil {
+		told(by)
+	}
+	return j.giveUp(why).Over(by)
+}
+
 // giveUp is the end of a call that nobody has answered.
-func (j *journey) giveUp(why string) error {
+func (j *journey) giveUp(why string) *problem.Problem {
 	if j.ran {
 		return outcomeUnknown(why)
 	}

@@ -79,7 +79,7 @@ func (p *pods) start() *pod {
 		},
 	})
 	d.router.Add("account", []eventstore.SlotRange{{First: 0, Last: 65535}})
-	path, handler := peer.NewHandler(d.router.Local(), 0, quiet)
+	path, handler := peer.NewHandler(d.router.Local(), 0, peer.Observer{}, quiet)
 	mux := http.NewServeMux()
 	mux.Handle(path, identity.Only(handler, name))
 	d.server = &http.Server{Handler: mux, TLSConfig: identity.ServerConfig(p.source), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}

@@ -40,6 +40,9 @@ func TestAFullMailboxIsOverloadedAndLosesNothing(t *testing.T) {
 		if refused.Load() == 0 {
 			t.Error("nothing was refused")
 		}
+		if got := r.metric(t, `leftfold_refusals_total{limit="mailbox"}`); got != itoa(refused.Load()) {
+			t.Errorf("%s refusals by the mailbox are counted, callers saw %d", got, refused.Load())
+		}
 		if a := r.ok(t, get(probePath("crowded"))); a.at("version") != a.at("state", "count") || a.str(t, "version") != itoa(accepted.Load()) {
 			t.Errorf("%d were accepted, the entity has %v", accepted.Load(), a.text)
 		}

@@ -158,8 +158,9 @@ func (m *Managed) start(ctx context.Context, cfg *ManagedConfig) error {
 	}
 	m.peers = peer.NewPool(peer.Config{
 		Identity: cfg.Identity, ServerName: identity.RuntimeName(cfg.Namespace, cfg.Runtime), Logger: m.log,
+		Observer: m.metrics.Peers(),
 	})
-	m.router = routing.New(routing.Config{HoldFor: cfg.HoldFor, Self: address, Forward: m.peers.Owner, Lookup: m.lookup})
+	m.router = routing.New(routing.Config{HoldFor: cfg.HoldFor, Self: address, Forward: m.peers.Owner, Lookup: m.lookup, Observer: m.metrics.Routing()})
 	w := m.newWorkload("", store, membership{
 		runtime: cfg.Runtime, address: address, every: cfg.HeartbeatInterval, timeout: cfg.HeartbeatTimeout,
 	}, m.log)

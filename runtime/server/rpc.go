@@ -25,7 +25,7 @@ func (m *Managed) serveRPC(cfg *ManagedConfig) {
 	mux := http.NewServeMux()
 	path, handler := m.control.Handler()
 	mux.Handle(path, identity.Only(handler, identity.OperatorName))
-	path, handler = peer.NewHandler(m.router.Local(), 0, m.log)
+	path, handler = peer.NewHandler(m.router.Local(), 0, m.metrics.Peers(), m.log)
 	mux.Handle(path, identity.Only(handler, identity.RuntimeName(cfg.Namespace, cfg.Runtime)))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)

@@ -69,9 +69,10 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	metrics := telemetry.New(cfg.Version)
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, self: eventstore.Incarnation(rand.Text()),
-		router: routing.New(routing.Config{HoldFor: cfg.HoldFor}), metrics: telemetry.New(cfg.Version),
+		cfg: cfg, log: cfg.Logger, self: eventstore.Incarnation(rand.Text()), metrics: metrics,
+		router: routing.New(routing.Config{HoldFor: cfg.HoldFor, Observer: metrics.Routing()}),
 		failed: make(chan struct{}), calls: newUnderway(), stores: map[string]*workload{}, definitions: newDefinitions(nil),
 	}
 	if err := s.start(ctx); err != nil {
@@ -109,7 +110,7 @@ func (s *Server) start(ctx context.Context) error {
 func (s *Server) newHandler() *api.Handler {
 	return api.NewHandler(api.Config{
 		Aggregates: aggregates{s}, Feed: feed{s}, Projections: queries{s}, Catalog: catalog{s},
-		Version: s.cfg.Version, Logger: s.log, CommandTimeout: s.cfg.CommandTimeout,
+		Version: s.cfg.Version, Logger: s.log, Observer: s.metrics.API(), CommandTimeout: s.cfg.CommandTimeout,
 	})
 }
 

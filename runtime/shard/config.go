@@ -6,6 +6,7 @@ import (
 
 	"github.com/leftfold/leftfold/runtime/behavior"
 	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
 )
 
 // Config is what a Host needs. Store and Incarnation are required; every other
@@ -106,9 +107,14 @@ type Observer struct {
 	CommandDone func(aggregate, command string, outcome Outcome, took time.Duration)
 	// CommitDone: one shard's batch is durable.
 	CommitDone func(aggregate string, took time.Duration, events int)
+	// Refused: a command or a read has met a limit of the shard, of the host, or of
+	// the behaviour.
+	Refused func(by problem.Limit)
 	// The changes of gauges.
 	MailboxDepth   func(aggregate string, delta int)
+	MailboxBytes   func(aggregate string, delta int64)
 	EntitiesLoaded func(aggregate string, delta int)
+	EntityBytes    func(aggregate string, delta int64)
 	KeyBytes       func(aggregate string, delta int64)
 	FeedBytes      func(aggregate string, delta int64)
 	ShardsOwned    func(aggregate string, delta int)

@@ -43,9 +43,11 @@ func (s *Shard) decideNext(e *entity) {
 		s.answer(r, reply{search: e.committed.version})
 		return
 	}
-	if r.print != (eventstore.Hash{}) && s.keysFull(e) {
-		s.answer(r, reply{err: overloaded("the entity remembers as many keys as it can; some grow old")})
-		return
+	if r.print != (eventstore.Hash{}) {
+		if by := s.keysFull(e); by != "" {
+			s.answer(r, reply{err: overloaded(by, "the entity remembers as many keys as it can; some grow old")})
+			return
+		}
 	}
 	if r.def != s.cur {
 		r.def = s.cur

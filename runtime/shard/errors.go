@@ -68,8 +68,8 @@ func outcomeUnknown(why string) *problem.Problem {
 	return problem.New(problem.OutcomeUnknown, "%s; send it again with the same key to learn its outcome", why)
 }
 
-func overloaded(what string) *problem.Problem {
+func overloaded(by problem.Limit, what string) *problem.Problem {
 	p := problem.New(problem.Overloaded, "%s", what)
 	p.RetryAfter = time.Second
-	return p
+	return p.Over(by)
 }

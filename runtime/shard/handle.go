@@ -17,16 +17,28 @@ import (
 func (s *Shard) Handle(ctx context.Context, c Command) (Answer, error) {
 	done := s.host.cfg.Observer.CommandDone
 	if done == nil {
-		return s.handle(ctx, c)
+		a, err := s.handle(ctx, c)
+		s.observeRefusal(err)
+		return a, err
 	}
 	start := time.Now()
 	a, err := s.handle(ctx, c)
+	s.observeRefusal(err)
 	name := c.Name
 	if problem.Is(err, problem.UnknownName) {
 		name = ""
 	}
 	done(s.aggregate, name, outcomeOf(a, err), time.Since(start))
 	return a, err
+}
+
+// observeRefusal tells by which limit a call was refused. An answer that is
+// remembered was told of when it was given.
+func (s *Shard) observeRefusal(err error) {
+	var p *problem.Problem
+	if f := s.host.cfg.Observer.Refused; f != nil && errors.As(err, &p) && p.Limit != "" && !p.Replay {
+		f(p.Limit)
+	}
 }
 
 func (s *Shard) handle(ctx context.Context, c Command) (Answer, error) {
@@ -154,6 +166,7 @@ func (s *Shard) Read(ctx context.Context, entity string, strong bool) (View, err
 		err = out.err
 	}
 	if err != nil {
+		s.observeRefusal(err)
 		return View{}, err
 	}
 	return viewOf(entity, out.at, out.behavior)

@@ -255,7 +255,7 @@ func (s *Shard) finish() {
 	}
 	s.lastUse.Store(0)
 	s.feed.drop()
-	s.observeDepth()
+	s.observe()
 }
 
 // stopped makes the end of a shard known, once.

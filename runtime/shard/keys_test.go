@@ -11,15 +11,20 @@ import (
 )
 
 func TestAnEntityThatRemembersAsManyKeysAsItCanTakesNoNewOneUntilSomeGrowOld(t *testing.T) {
-	for name, limit := range map[string]func(*shard.Limits){
-		"its own limit":    func(l *shard.Limits) { l.EntityKeyBytes = 20_000 },
-		"the host's limit": func(l *shard.Limits) { l.KeyBytes = 20_000 },
+	for name, tt := range map[string]struct {
+		limit func(*shard.Limits)
+		by    problem.Limit
+	}{
+		"its own limit":    {func(l *shard.Limits) { l.EntityKeyBytes = 20_000 }, problem.LimitEntityKeys},
+		"the host's limit": {func(l *shard.Limits) { l.KeyBytes = 20_000 }, problem.LimitKeys},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var bytes int64
+				told := newRefusals()
 				r := newRig(t, func(c *shard.Config, d *shard.Definition) {
-					limit(&c.Limits)
+					tt.limit(&c.Limits)
+					c.Observer.Refused = told.add
 					c.Observer.KeyBytes = func(_ string, delta int64) { bytes += delta }
 					d.DedupCommands, d.DedupFor, d.PassivateAfter = 4, time.Minute, time.Hour
 				})
@@ -40,6 +45,10 @@ func TestAnEntityThatRemembersAsManyKeysAsItCanTakesNoNewOneUntilSomeGrowOld(t *
 					if i > 1000 {
 						t.Fatal("it remembers without end")
 					}
+				}
+				told.want(t, tt.by, 1)
+				if bytes < 19_000 {
+					t.Errorf("told of %d bytes of keys, which have reached 20,000", bytes)
 				}
 				if len(accepted) < 20 {
 					t.Errorf("only %d keys in 20,000 bytes", len(accepted))

@@ -159,16 +159,16 @@ type mailbox struct {
 func (m *mailbox) put(r *request) error {
 	if m.count.Add(1) > m.maxCount {
 		m.count.Add(-1)
-		return overloaded("the shard holds as many commands as it can")
+		return overloaded(problem.LimitMailbox, "the shard holds as many commands as it can")
 	}
 	bytes, held := m.bytes.Add(int64(r.bytes)), m.held.Add(int64(r.bytes))
 	if bytes > m.maxBytes {
 		m.release(r)
-		return overloaded("the shard holds as many bytes of commands as it can")
+		return overloaded(problem.LimitMailboxBytes, "the shard holds as many bytes of commands as it can")
 	}
 	if held > m.maxHeld {
 		m.release(r)
-		return overloaded("the shards hold as many bytes of commands as they can")
+		return overloaded(problem.LimitMailboxesBytes, "the shards hold as many bytes of commands as they can")
 	}
 	m.mu.Lock()
 	if m.closed != nil {

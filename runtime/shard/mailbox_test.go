@@ -58,15 +58,20 @@ func TestAFullMailboxIsOverloaded(t *testing.T) {
 	for name, tt := range map[string]struct {
 		limit func(*shard.Limits)
 		body  string
+		by    problem.Limit
 	}{
-		"by number":                       {func(l *shard.Limits) { l.MailboxCommands = 20 }, `{"amount":1}`},
-		"by bytes":                        {func(l *shard.Limits) { l.MailboxBytes = 2000 }, `{"amount":` + strings.Repeat(" ", 80) + `1}`},
-		"by bytes of all shards together": {func(l *shard.Limits) { l.HeldBytes = 2000 }, `{"amount":` + strings.Repeat(" ", 80) + `1}`},
-		"for an entity":                   {func(l *shard.Limits) { l.EntityCommands, l.BatchCommands = 10, 5 }, `{"amount":1}`},
+		"by number":                       {func(l *shard.Limits) { l.MailboxCommands = 20 }, `{"amount":1}`, problem.LimitMailbox},
+		"by bytes":                        {func(l *shard.Limits) { l.MailboxBytes = 2000 }, `{"amount":` + strings.Repeat(" ", 80) + `1}`, problem.LimitMailboxBytes},
+		"by bytes of all shards together": {func(l *shard.Limits) { l.HeldBytes = 2000 }, `{"amount":` + strings.Repeat(" ", 80) + `1}`, problem.LimitMailboxesBytes},
+		"for an entity":                   {func(l *shard.Limits) { l.EntityCommands, l.BatchCommands = 10, 5 }, `{"amount":1}`, problem.LimitEntityCommands},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				r := newRig(t, limits(tt.limit))
+				told := newRefusals()
+				depth, bytes := newGauge(), newGauge()
+				r := newRig(t, limits(tt.limit), func(c *shard.Config, _ *shard.Definition) {
+					c.Observer.Refused, c.Observer.MailboxDepth, c.Observer.MailboxBytes = told.add, depth.add, bytes.addBytes
+				})
 				r.must("a", "Open", "")
 				g, _ := r.stall()
 				var calls []call
@@ -74,6 +79,9 @@ func TestAFullMailboxIsOverloaded(t *testing.T) {
 					calls = append(calls, r.start(t.Context(), r.command("a", "Deposit", tt.body)))
 				}
 				synctest.Wait()
+				if depth.value() == 0 || bytes.value() < depth.value()*len(tt.body) {
+					t.Errorf("told of %d commands and %d bytes in the mailbox", depth.value(), bytes.value())
+				}
 				g.open()
 				refused := 0
 				for _, c := range calls {
@@ -87,11 +95,16 @@ func TestAFullMailboxIsOverloaded(t *testing.T) {
 				if refused == 0 || refused == 30 {
 					t.Fatalf("%d of 30 were refused", refused)
 				}
+				told.want(t, tt.by, refused)
 				if n := r.balance("a"); n != int64(30-refused) {
 					t.Errorf("balance %d after %d commands", n, 30-refused)
 				}
 				for range 30 { // the places were given back
 					r.must("a", "Deposit", tt.body)
+				}
+				synctest.Wait()
+				if depth.value() != 0 || bytes.value() != 0 {
+					t.Errorf("told of %d commands and %d bytes at rest", depth.value(), bytes.value())
 				}
 			})
 		})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/shard"
 )
 
@@ -18,6 +19,33 @@ func newGauge() gauge { g := gauge{make(chan int, 1)}; g.n <- 0; return g }
 
 func (g gauge) add(_ string, delta int) { g.n <- <-g.n + delta }
 func (g gauge) value() int              { v := <-g.n; g.n <- v; return v }
+
+func (g gauge) addBytes(_ string, delta int64) { g.add("", int(delta)) }
+
+// refusals counts what an observer is told of them.
+type refusals struct{ n chan map[problem.Limit]int }
+
+func newRefusals() refusals {
+	r := refusals{make(chan map[problem.Limit]int, 1)}
+	r.n <- map[problem.Limit]int{}
+	return r
+}
+
+func (r refusals) add(by problem.Limit) {
+	n := <-r.n
+	n[by]++
+	r.n <- n
+}
+
+// want holds the refusals to these, and no others.
+func (r refusals) want(t *testing.T, by problem.Limit, times int) {
+	t.Helper()
+	n := <-r.n
+	if n[by] != times || len(n) != min(times, 1) {
+		t.Errorf("told of refusals %v, want %d by %s", n, times, by)
+	}
+	r.n <- n
+}
 
 func TestAnIdleEntityLeavesMemory(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -44,9 +72,9 @@ func TestAnIdleEntityLeavesMemory(t *testing.T) {
 
 func TestEntitiesLeaveMemoryUnderTheByteBudget(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		g := newGauge()
+		g, bytes := newGauge(), newGauge()
 		r := newRig(t, func(c *shard.Config, _ *shard.Definition) {
-			c.Observer.EntitiesLoaded = g.add
+			c.Observer.EntitiesLoaded, c.Observer.EntityBytes = g.add, bytes.addBytes
 			c.Limits.MemoryBytes = 100_000
 		})
 		for i := range 500 {
@@ -56,10 +84,17 @@ func TestEntitiesLeaveMemoryUnderTheByteBudget(t *testing.T) {
 		if n := g.value(); n == 0 || n > 150 {
 			t.Errorf("%d entities in memory, want some, and no more than fit", n)
 		}
+		if n := bytes.value(); n < 50_000 || n > 100_000 {
+			t.Errorf("told of %d bytes in memory, want about 100000, and no more", n)
+		}
 		for i := range 500 {
 			if got := r.must(fmt.Sprint("e", i), "Deposit", `{"amount":1}`); got.Version != 2 {
 				t.Fatalf("version %d, want 2", got.Version)
 			}
+		}
+		wantNone(t, r.host.Close(t.Context()))
+		if n := bytes.value(); n != 0 {
+			t.Errorf("told of %d bytes in memory of a host that is closed", n)
 		}
 	})
 }

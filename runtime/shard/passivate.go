@@ -1,5 +1,7 @@
 package shard
 
+import "github.com/leftfold/leftfold/runtime/problem"
+
 // Entities leave memory when they were idle for long, and when all shards of the
 // host together keep more bytes than they may: then the shard whose least used
 // entity is the oldest of all lets it go. A busy entity stays.
@@ -74,15 +76,24 @@ func (s *Shard) bookKeys(e *entity, bytes int64) {
 	}
 }
 
-// keysFull tells that no new key can be remembered for the entity. Before it says
-// so it forgets what has grown old: nothing else would, while all are refused.
-func (s *Shard) keysFull(e *entity) bool {
-	full := func() bool {
+// keysFull tells by which limit no new key can be remembered for the entity; ""
+// when one can. Before it says so it forgets what has grown old: nothing else
+// would, while all are refused.
+func (s *Shard) keysFull(e *entity) problem.Limit {
+	full := func() problem.Limit {
 		l := s.limits()
-		return e.window.keys > 0 && (e.window.keys >= l.EntityKeyBytes || s.host.keys.Load() >= l.KeyBytes)
+		switch {
+		case e.window.keys == 0:
+			return ""
+		case e.window.keys >= l.EntityKeyBytes:
+			return problem.LimitEntityKeys
+		case s.host.keys.Load() >= l.KeyBytes:
+			return problem.LimitKeys
+		}
+		return ""
 	}
-	if !full() {
-		return false
+	if full() == "" {
+		return ""
 	}
 	s.trim(e)
 	s.resize(e)
@@ -93,6 +104,7 @@ func (s *Shard) keysFull(e *entity) bool {
 func (s *Shard) account(e *entity, size int) {
 	grown := size - e.size
 	e.size = size
+	s.bytes += int64(grown)
 	if s.host.memory.Add(int64(grown)) > s.limits().MemoryBytes && grown > 0 {
 		s.publishOldest()
 		s.host.relieve()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/problem"
 )
 
 // State is where a shard is in its life; see the package comment.
@@ -128,7 +129,12 @@ type loop struct {
 	clock   time.Time // at the beginning of the turn, to order uses
 	arrived []*request
 	calls   []func()
-	depth   int // last told to the observer
+	// bytes is what the shard's entities take; told is what the observer has heard.
+	bytes int64
+	told  struct {
+		depth        int
+		held, loaded int64
+	}
 }
 
 // ID names the shard.
@@ -223,7 +229,7 @@ func (s *Shard) turn() bool {
 		}
 	}
 	s.flush()
-	s.observeDepth()
+	s.observe()
 	return !s.ended && s.mayDecide() && !s.turns.empty()
 }
 
@@ -252,7 +258,7 @@ func (s *Shard) admit(r *request) {
 		return
 	}
 	if e.waiting() >= s.limits().EntityCommands {
-		s.answer(r, reply{err: overloaded("too many commands wait for this entity")})
+		s.answer(r, reply{err: overloaded(problem.LimitEntityCommands, "too many commands wait for this entity")})
 		return
 	}
 	e.push(r)
@@ -294,11 +300,22 @@ func (s *Shard) answer(r *request, a reply) {
 	}
 }
 
-func (s *Shard) observeDepth() {
-	if f := s.host.cfg.Observer.MailboxDepth; f != nil {
-		if n := int(s.box.count.Load()); n != s.depth {
-			f(s.aggregate, n-s.depth)
-			s.depth = n
+// observe tells what the shard keeps, where that has changed.
+func (s *Shard) observe() {
+	o := &s.host.cfg.Observer
+	if f := o.MailboxDepth; f != nil {
+		if n := int(s.box.count.Load()); n != s.told.depth {
+			f(s.aggregate, n-s.told.depth)
+			s.told.depth = n
 		}
+	}
+	tellBytes(o.MailboxBytes, s.aggregate, s.box.bytes.Load(), &s.told.held)
+	tellBytes(o.EntityBytes, s.aggregate, s.bytes, &s.told.loaded)
+}
+
+func tellBytes(f func(string, int64), aggregate string, now int64, told *int64) {
+	if f != nil && now != *told {
+		f(aggregate, now-*told)
+		*told = now
 	}
 }

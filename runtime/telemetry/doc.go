@@ -7,5 +7,6 @@
 // ever a label.
 //
 // It must never decide anything: it is told what happened by the observers that
-// packages shard and projection declare, and it never blocks them.
+// packages api, routing, peer, shard and projection declare, and it never blocks
+// them.
 package telemetry

@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/leftfold/leftfold/runtime/problem"
 )
 
 // Buckets, in seconds and events. A command on a near database takes from half a
@@ -27,8 +29,16 @@ type Metrics struct {
 	shardOwned     *prometheus.GaugeVec
 	mailboxDepth   *prometheus.GaugeVec
 	entitiesLoaded *prometheus.GaugeVec
+	entityBytes    *prometheus.GaugeVec
+	mailboxBytes   *prometheus.GaugeVec
 	keyBytes       *prometheus.GaugeVec
 	feedBytes      *prometheus.GaugeVec
+
+	refusals *prometheus.CounterVec
+
+	connections, calls, streams, bodyBytes prometheus.Gauge
+	heldCalls, heldBytes                   prometheus.Gauge
+	forwarded, served                      prometheus.Gauge
 
 	projections *projectionCollector
 
@@ -57,10 +67,32 @@ func New(version string) *Metrics {
 			"Commands that shards of this process hold, from their arrival to their answer.", "aggregate"),
 		entitiesLoaded: gauge("entities_loaded",
 			"Entities in memory.", "aggregate"),
+		entityBytes: gauge("entities_loaded_bytes",
+			"Memory of entities, their last commands included.", "aggregate"),
+		mailboxBytes: gauge("shard_mailbox_bytes",
+			"Bytes of the commands that shards of this process hold.", "aggregate"),
 		keyBytes: gauge("remembered_key_bytes",
 			"Memory of idempotency keys that are remembered for their age, beyond each entity's last commands. At its limit keyed commands are answered Overloaded.", "aggregate"),
 		feedBytes: gauge("shard_feed_bytes",
 			"Memory of committed events that shards keep for projections.", "aggregate"),
+		refusals: counter("refusals_total",
+			"Calls that a limit of this process turned away, by the limit. runtime/README.md tells their sizes.", "limit"),
+		connections: level("connections",
+			"Connections of callers that are open, those included that are too many and are told so."),
+		calls: level("calls",
+			"Calls that are under way, event streams apart."),
+		streams: level("streams",
+			"Event streams that are open."),
+		bodyBytes: level("body_bytes",
+			"Memory of the bodies of calls that are under way."),
+		heldCalls: level("held_calls",
+			"Calls that wait for their shard to have an owner."),
+		heldBytes: level("held_bytes",
+			"Bytes of their commands."),
+		forwarded: level("forwarded_calls",
+			"Calls that are with other pods, which own their shards."),
+		served: level("served_calls",
+			"Calls of other pods that are served here."),
 		failovers: counter("failovers_total",
 			"Shards that went on here after their owner was lost, by the reason.", "reason"),
 		failoverSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -76,10 +108,14 @@ func New(version string) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.commands, m.commandSeconds, m.commitSeconds, m.batchEvents, m.shardOwned, m.mailboxDepth, m.entitiesLoaded, m.keyBytes, m.feedBytes,
+		m.commands, m.commandSeconds, m.commitSeconds, m.batchEvents, m.shardOwned, m.mailboxDepth, m.entitiesLoaded, m.entityBytes, m.mailboxBytes, m.keyBytes, m.feedBytes,
+		m.refusals, m.connections, m.calls, m.streams, m.bodyBytes, m.heldCalls, m.heldBytes, m.forwarded, m.served,
 		m.projections, m.failovers, m.failoverSeconds, m.oldestTransaction, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	for _, limit := range problem.Limits {
+		m.refusals.WithLabelValues(string(limit)) // at 0, so that the first refusal is a rise
+	}
 	return m
 }
 
@@ -92,6 +128,11 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 
 func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
 	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+// level is a gauge without labels.
+func level(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
 }
 
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {

@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/shard"
 )
 
@@ -34,8 +36,24 @@ func told() *Metrics {
 	s.ShardsOwned("account", -1)
 	s.MailboxDepth("account", 5)
 	s.EntitiesLoaded("account", 9)
+	s.EntityBytes("account", 900)
+	s.MailboxBytes("account", 50)
+	s.Refused(problem.LimitMailbox)
+	s.Refused("made up")
 	s.KeyBytes("account", 370)
 	s.FeedBytes("account", 600)
+	a := m.API()
+	a.Refused(problem.LimitCalls)
+	a.Connections(5)
+	a.Calls(4)
+	a.Streams(3)
+	a.BodyBytes(2000)
+	m.Routing().Refused(problem.LimitHeldCalls)
+	m.Routing().Held(2, 100)
+	m.Peers().Refused(problem.LimitServedCalls)
+	m.Peers().Calls(7)
+	m.Peers().Served(6)
+	m.Peers().Served(-1)
 	p := m.Projections()
 	p.Lag("balances", "account", 0, 4, 2*time.Second)
 	p.Lag("balances", "account", 1, 6, 5*time.Second)
@@ -74,6 +92,17 @@ func TestEveryMetricOfTheContractIsThere(t *testing.T) {
 		"leftfold_shard_owned":                      {"aggregate"},
 		"leftfold_shard_mailbox_depth":              {"aggregate"},
 		"leftfold_entities_loaded":                  {"aggregate"},
+		"leftfold_entities_loaded_bytes":            {"aggregate"},
+		"leftfold_shard_mailbox_bytes":              {"aggregate"},
+		"leftfold_refusals_total":                   {"limit"},
+		"leftfold_connections":                      {},
+		"leftfold_calls":                            {},
+		"leftfold_streams":                          {},
+		"leftfold_body_bytes":                       {},
+		"leftfold_held_calls":                       {},
+		"leftfold_held_bytes":                       {},
+		"leftfold_forwarded_calls":                  {},
+		"leftfold_served_calls":                     {},
 		"leftfold_remembered_key_bytes":             {"aggregate"},
 		"leftfold_shard_feed_bytes":                 {"aggregate"},
 		"leftfold_projection_lag_events":            {"projection"},
@@ -121,6 +150,28 @@ leftfold_shard_owned{aggregate="account"} 2
 		"leftfold_projection_lag_events", "leftfold_projection_lag_seconds", "leftfold_shard_owned")
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func TestEveryLimitIsCountedFromTheStartAndNoOtherEver(t *testing.T) {
+	m := told()
+	if n := testutil.CollectAndCount(m.refusals); n != len(problem.Limits) {
+		t.Errorf("%d limits are counted, want the %d that there are", n, len(problem.Limits))
+	}
+	met := map[problem.Limit]float64{problem.LimitMailbox: 1, problem.LimitCalls: 1, problem.LimitHeldCalls: 1, problem.LimitServedCalls: 1}
+	for _, limit := range problem.Limits {
+		if got := testutil.ToFloat64(m.refusals.WithLabelValues(string(limit))); got != met[limit] {
+			t.Errorf("%s: %v refusals, want %v", limit, got, met[limit])
+		}
+	}
+	for name, want := range map[string]float64{"connections": 5, "calls": 4, "streams": 3, "body": 2000, "held": 2, "held bytes": 100, "forwarded": 7, "served": 5} {
+		g := map[string]prometheus.Gauge{
+			"connections": m.connections, "calls": m.calls, "streams": m.streams, "body": m.bodyBytes,
+			"held": m.heldCalls, "held bytes": m.heldBytes, "forwarded": m.forwarded, "served": m.served,
+		}[name]
+		if got := testutil.ToFloat64(g); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
 	}
 }
 
