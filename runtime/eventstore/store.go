@@ -130,7 +130,7 @@ type Reader interface {
 	Shards(ctx context.Context, aggregate AggregateID) ([]ShardState, error)
 
 	// ReadShard gives up to limit events with Seq > after, in order; none for an
-	// unknown shard.
+	// unknown shard. Within bounds this and ReadEntity in bytes.
 	ReadShard(ctx context.Context, id ShardID, after int64, limit int) ([]Event, error)
 	// ReadEntity gives up to limit events of one entity with Version > after,
 	// in order; none for an unknown entity.

@@ -17,7 +17,8 @@ import (
 const eventColumns = `aggregate, shard, seq, entity, version, epoch, type, type_version, data::text, meta::text, command_id,
 	request_hash, generation, recorded_at, hash`
 
-// queryEvents reads rows of eventColumns.
+// queryEvents reads rows of eventColumns, as many as eventstore.Within lets it. What
+// the server had sent beyond them is read to its end and dropped, a row at a time.
 //
 // Long histories are read when an entity is loaded, when it is asked for its past,
 // and when a projection catches up. Scanning fifteen columns by their Go types and
@@ -29,16 +30,19 @@ func (s *Store) queryEvents(ctx context.Context, sql string, args ...any) ([]eve
 		return nil, err
 	}
 	defer rows.Close()
-	var events []eventstore.Event
+	p := eventstore.NewPage(ctx)
 	var r eventRow
 	for rows.Next() {
 		e, err := r.decode(rows.RawValues())
 		if err != nil {
 			return nil, err
 		}
-		events = append(events, e)
+		if !p.Add(e) {
+			break
+		}
 	}
-	return events, rows.Err()
+	rows.Close()
+	return p.Events, rows.Err()
 }
 
 // eventRow decodes rows in PostgreSQL's binary format. Texts that are the same as

@@ -84,7 +84,7 @@ func list[T any](ctx context.Context, s *Store, query *sql.Stmt, scan func(*sql.
 
 // ReadShard implements eventstore.Reader.
 func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int64, limit int) ([]eventstore.Event, error) {
-	events, err := list(ctx, s, s.statements.readShard, scanEvent, id.Aggregate, id.Number, after, limit)
+	events, err := s.page(ctx, s.statements.readShard, id.Aggregate, id.Number, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the events of shard %s: %w", id, err)
 	}
@@ -93,7 +93,7 @@ func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int6
 
 // ReadEntity implements eventstore.Reader.
 func (s *Store) ReadEntity(ctx context.Context, aggregate eventstore.AggregateID, entity string, after int64, limit int) ([]eventstore.Event, error) {
-	events, err := list(ctx, s, s.statements.readEntity, scanEvent, aggregate, entity, after, limit)
+	events, err := s.page(ctx, s.statements.readEntity, aggregate, entity, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the events of an entity of aggregate %d: %w", aggregate, err)
 	}

@@ -37,6 +37,7 @@ func (s *suite) groups() []group {
 		{"Append", appendTests},
 		{"Race", raceTests},
 		{"Read", readTests},
+		{"Page", pageTests},
 		{"Fidelity", fidelityTests},
 		{"Keeper", keeperTests},
 		{"Catalog", catalogTests},

@@ -49,7 +49,7 @@ func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int6
 		return nil, nil
 	}
 	log := s.data.shards[id].log // event Seq is at Seq-1
-	return page(log[min(max(after, 0), int64(len(log))):], limit), nil
+	return page(ctx, log[min(max(after, 0), int64(len(log))):], limit), nil
 }
 
 // ReadEntity implements eventstore.Reader.
@@ -63,16 +63,19 @@ func (s *Store) ReadEntity(ctx context.Context, aggregate eventstore.AggregateID
 	if ok {
 		from++
 	}
-	return page(log[from:], limit), nil
+	return page(ctx, log[from:], limit), nil
 }
 
 // page copies the first events; the caller may change them.
-func page(log []eventstore.Event, limit int) []eventstore.Event {
-	events := slices.Clone(log[:min(limit, len(log))])
-	for i := range events {
-		events[i].Data = slices.Clone(events[i].Data)
+func page(ctx context.Context, log []eventstore.Event, limit int) []eventstore.Event {
+	p := eventstore.NewPage(ctx)
+	for _, e := range log[:min(limit, len(log))] {
+		e.Data = slices.Clone(e.Data)
+		if !p.Add(e) {
+			break
+		}
 	}
-	return events
+	return p.Events
 }
 
 // LoadSnapshot implements eventstore.Reader.
