@@ -27,8 +27,8 @@ type Aggregates interface {
 	// not after it. Version is 0 when there was none.
 	ReadAt(ctx context.Context, aggregate, entity string, at time.Time) (shard.View, error)
 	// Events gives up to limit of an entity's events with Version > after, in
-	// order, and whether there are more. It may give fewer than limit, but not
-	// none while there are more. An entity without any is NoSuchEntity.
+	// order, and whether there are more. It may give fewer than limit, as it does
+	// when their data reaches PageBytes, but not none while there are more. An entity without any is NoSuchEntity.
 	Events(ctx context.Context, aggregate, entity string, after int64, limit int) (events []eventstore.Event, more bool, err error)
 }
 
@@ -37,7 +37,8 @@ type Aggregates interface {
 type Feed interface {
 	// Page gives up to limit events after a position, those of a shard in
 	// order, and the position that is reached with them. It may give fewer than
-	// limit, but gives none only when nothing more is committed.
+	// limit, as it does when their data reaches PageBytes, but gives none only when
+	// nothing more is committed.
 	Page(ctx context.Context, aggregate string, after eventstore.Position, limit int) (events []eventstore.Event, reached eventstore.Position, err error)
 	// End is the position of all that is committed now.
 	End(ctx context.Context, aggregate string) (eventstore.Position, error)

@@ -29,6 +29,11 @@ const (
 	// streams of a busy pod. Idle ones take some 20 KiB each.
 	DefaultConnections = 4096
 
+	// PageBytes is what the data of a page's events, or its rows, may reach: the page
+	// ends with the one that does, and the next one goes on after it. A thousand
+	// events of a usual size have less.
+	PageBytes = 1 << 20
+
 	// MaxBody is the most bytes that a request's body may have.
 	MaxBody = 1 << 20
 	// maxWait bounds how long a query may wait for a position; defaultWait is

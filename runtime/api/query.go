@@ -15,7 +15,7 @@ type Projections interface {
 	Table(name string) (Table, error)
 	// Get gives one row. A key without a row is NoSuchEntity.
 	Get(ctx context.Context, name string, key any, wait Wait) (Row, eventstore.Position, error)
-	// Query gives rows. A cursor of another query is InvalidParameter.
+	// Query gives rows, fewer than asked for when they reach PageBytes. A cursor of another query is InvalidParameter.
 	Query(ctx context.Context, name string, q Query) (Rows, error)
 	// Act begins an action and does not wait for its end.
 	Act(ctx context.Context, name string, action Action) error

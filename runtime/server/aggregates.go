@@ -42,25 +42,38 @@ func (a aggregates) Events(ctx context.Context, aggregate, entity string, after 
 	if err != nil {
 		return nil, false, err
 	}
-	// One more than asked for tells whether there are more.
-	events, err := w.store.ReadEntity(ctx, served.id, entity, after, limit+1)
-	if err != nil {
-		return nil, false, err
+	read := func(ctx context.Context, limit int) ([]eventstore.Event, error) {
+		return w.store.ReadEntity(ctx, served.id, entity, after, limit)
 	}
-	if len(events) > limit {
-		return events[:limit], true, nil
+	// One more than asked for tells whether there are more.
+	p := newPage(limit + 1)
+	for ended := false; !ended && !p.full(); {
+		asked, came, err := p.read(ctx, 1, read)
+		if err != nil {
+			return nil, false, err
+		}
+		if came > 0 {
+			after = p.events[len(p.events)-1].Version
+		}
+		ended = came < asked
+	}
+	switch {
+	case len(p.events) > limit:
+		return p.events[:limit], true, nil
+	case p.cut():
+		next, err := read(ctx, 1)
+		return p.events, len(next) > 0, err
+	case len(p.events) > 0:
+		return p.events, false, nil
 	}
 	// An empty page is the end of a history, or there is none at all.
-	first := events
-	if len(events) == 0 && after > 0 {
-		if first, err = w.store.ReadEntity(ctx, served.id, entity, 0, 1); err != nil {
+	if after > 0 {
+		first, err := w.store.ReadEntity(ctx, served.id, entity, 0, 1)
+		if err != nil || len(first) > 0 {
 			return nil, false, err
 		}
 	}
-	if len(first) == 0 {
-		return nil, false, problem.New(problem.NoSuchEntity, "%s %q has no events", aggregate, entity)
-	}
-	return events, false, nil
+	return nil, false, problem.New(problem.NoSuchEntity, "%s %q has no events", aggregate, entity)
 }
 
 func (a aggregates) replay(aggregate string) (shard.Replay, error) {

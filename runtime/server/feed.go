@@ -29,11 +29,11 @@ func (f feed) Page(ctx context.Context, aggregate string, after eventstore.Posit
 	if err != nil {
 		return nil, reached, err
 	}
-	var events []eventstore.Event
+	p := newPage(limit)
 	// Each round gives every shard with more an equal share, and each page begins
 	// where the one before ended, so that a busy shard does not keep the others
 	// from being seen, however small the pages are.
-	for len(events) < limit {
+	for !p.full() {
 		var behind []eventstore.ShardState
 		for _, row := range rows {
 			if reached.Get(row.Shard) < row.Head {
@@ -43,25 +43,26 @@ func (f feed) Page(ctx context.Context, aggregate string, after eventstore.Posit
 		if len(behind) == 0 {
 			break
 		}
-		share, first := max(1, (limit-len(events))/len(behind)), turn(reached, len(behind))
+		first := turn(reached, len(behind))
 		for i := range behind {
 			id := behind[(first+i)%len(behind)].Shard
-			if len(events) == limit {
+			if p.full() {
 				break
 			}
-			some, err := w.store.ReadShard(ctx, id, reached.Get(id), min(share, limit-len(events)))
+			_, came, err := p.read(ctx, len(behind)-i, func(ctx context.Context, limit int) ([]eventstore.Event, error) {
+				return w.store.ReadShard(ctx, id, reached.Get(id), limit)
+			})
 			if err != nil {
 				return nil, after, err
 			}
-			if len(some) == 0 {
+			if came == 0 {
 				w.log.Error("the store has lost events: run leftfold verify", "aggregate", aggregate, "shard", id.Number, "last", reached.Get(id))
 				return nil, after, problem.New(problem.Internal, "shard %d has no event after seq %d, though its head is higher: the store has lost events", id.Number, reached.Get(id))
 			}
-			events = append(events, some...)
-			reached.Set(id, some[len(some)-1].Seq)
+			reached.Set(id, p.events[len(p.events)-1].Seq)
 		}
 	}
-	return events, reached, nil
+	return p.events, reached, nil
 }
 
 // turn tells which of n shards is first after so many events.
