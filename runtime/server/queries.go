@@ -81,7 +81,7 @@ func (q queries) Query(ctx context.Context, name string, query api.Query) (api.R
 	if err != nil {
 		return api.Rows{}, err
 	}
-	asked := table.Query{Limit: query.Limit, Cursor: query.Cursor}
+	asked := table.Query{Limit: query.Limit, Cursor: query.Cursor, Bytes: api.PageBytes}
 	for _, f := range query.Filters {
 		asked.Filters = append(asked.Filters, table.Filter{Column: f.Column.Name, Op: table.Op(f.Op), Values: f.Values})
 	}

@@ -31,6 +31,9 @@ type Query struct {
 	Limit int
 	// Cursor is Page.Next of the page before, "" for the first page.
 	Cursor string
+	// Bytes ends the page with the row that makes it reach so many; 0 means no
+	// bound but Limit.
+	Bytes int
 }
 
 // Filter is a condition on one column. Values has one value, or with In one or
@@ -163,9 +166,9 @@ func (r *Reader) Get(ctx context.Context, name string, key any) (row Row, positi
 		}
 		b := s.builder()
 		b.text.WriteString(" WHERE " + quote(s.layout.Key.Name) + " = " + b.argument(key))
-		found, _, err := b.run(ctx, tx)
-		if err == nil && len(found) == 1 {
-			row, ok = found[0], true
+		found, err := b.run(ctx, tx, 1, 0)
+		if err == nil && len(found.rows) == 1 {
+			row, ok = found.rows[0], true
 		}
 		return err
 	})
@@ -211,14 +214,13 @@ func (s *snapshot) query(ctx context.Context, tx *sql.Tx, q Query) (Page, error)
 	b.where()
 	b.orderBy(order)
 	b.text.WriteString(fmt.Sprintf(" LIMIT %d", q.Limit+1))
-	rows, values, err := b.run(ctx, tx)
+	found, err := b.run(ctx, tx, q.Limit, q.Bytes)
 	if err != nil {
 		return Page{}, err
 	}
-	page := Page{Rows: rows, Position: s.position}
-	if len(rows) > q.Limit {
-		page.Rows = rows[:q.Limit]
-		page.Next, err = makeCursor(checksum, order, values[q.Limit-1])
+	page := Page{Rows: found.rows, Position: s.position}
+	if found.more {
+		page.Next, err = makeCursor(checksum, order, found.last)
 	}
 	return page, err
 }
@@ -257,30 +259,42 @@ func (b *builder) where() {
 	}
 }
 
-// run gives the rows, and their values as they are in Go.
-func (b *builder) run(ctx context.Context, tx *sql.Tx) ([]Row, [][]any, error) {
+// found is what a statement gives: the rows that were wanted, the values of the
+// last one as they are in Go, and whether there are more.
+type found struct {
+	rows []Row
+	last []any
+	more bool
+}
+
+// run reads up to limit rows, and with bytes up to the one that reaches them.
+func (b *builder) run(ctx context.Context, tx *sql.Tx, limit, bytes int) (found, error) {
 	rows, err := tx.QueryContext(ctx, b.text.String(), b.args...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("query %s: %w", b.s.name, err)
+		return found{}, fmt.Errorf("query %s: %w", b.s.name, err)
 	}
 	defer rows.Close()
 	scan := scanner{dialect: b.s.sql, columns: b.s.layout.all()}
-	found, all := []Row{}, [][]any(nil)
+	f, size := found{rows: []Row{}}, 0
 	for rows.Next() {
-		values, err := scan.scan(rows)
-		if err != nil {
-			return nil, nil, fmt.Errorf("query %s: %w", b.s.name, err)
+		if len(f.rows) == limit || bytes > 0 && size >= bytes {
+			f.more = true
+			break
 		}
-		row, err := b.s.layout.encode(values)
-		if err != nil {
-			return nil, nil, fmt.Errorf("query %s: %w", b.s.name, err)
+		if f.last, err = scan.scan(rows); err != nil {
+			return found{}, fmt.Errorf("query %s: %w", b.s.name, err)
 		}
-		found, all = append(found, row), append(all, values)
+		row, err := b.s.layout.encode(f.last)
+		if err != nil {
+			return found{}, fmt.Errorf("query %s: %w", b.s.name, err)
+		}
+		f.rows = append(f.rows, row)
+		size += len(row.Key) + len(row.Row)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, nil, fmt.Errorf("query %s: %w", b.s.name, err)
+		return found{}, fmt.Errorf("query %s: %w", b.s.name, err)
 	}
-	return found, all, nil
+	return f, nil
 }
 
 // checkValue refuses a value that is not of the column's kind.

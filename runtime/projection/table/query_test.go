@@ -476,3 +476,48 @@ func TestEveryTypeSurvivesBeingReadBack(t *testing.T) {
 		}
 	})
 }
+
+func TestAPageOfRowsEndsWithTheOneThatReachesItsBytes(t *testing.T) {
+	projectiontest.Each(t, func(t *testing.T, r *projectiontest.Rig) {
+		reader, _, _ := filled(t, r)
+		order := []table.Order{{Column: "maybe", Descending: true}, {Column: "select"}}
+		all, err := reader.Query(t.Context(), "items", table.Query{Order: order})
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := func(row table.Row) int { return len(row.Key) + len(row.Row) }
+		total := 0
+		for _, row := range all.Rows {
+			total += size(row)
+		}
+		for _, bytes := range []int{1, size(all.Rows[0]), size(all.Rows[0]) + 1, total / 2, total - 1, total, total + 1} {
+			var got []table.Row
+			for q := (table.Query{Order: order, Bytes: bytes}); ; {
+				page, err := reader.Query(t.Context(), "items", q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				had := 0
+				for i, row := range page.Rows {
+					if had >= bytes {
+						t.Errorf("%d bytes: row %d comes after %d bytes", bytes, i, had)
+					}
+					had += size(row)
+				}
+				if page.Next != "" && had < bytes {
+					t.Errorf("%d bytes: a page of %d has a next one", bytes, had)
+				}
+				got = append(got, page.Rows...)
+				if q.Cursor = page.Next; q.Cursor == "" {
+					break
+				}
+				if len(page.Rows) == 0 {
+					t.Fatalf("%d bytes: a page without rows has a next one", bytes)
+				}
+			}
+			if diff := gocmp.Diff(all.Rows, got); diff != "" {
+				t.Errorf("%d bytes (-want +got):\n%s", bytes, diff)
+			}
+		}
+	})
+}
