@@ -17,6 +17,7 @@ type Stepper struct {
 // NewStepper gives a worker of the projection's accepted version, which has been
 // defined already. A process makes one when it gets the shard.
 func NewStepper(ctx context.Context, c Config, def *Definition, aggregate string, id eventstore.ShardID, s Source) (*Stepper, error) {
+	c.Concurrency = 1
 	c = c.withDefaults()
 	r, err := readRecord(ctx, c.DB.Reader, def.Name, "")
 	if err != nil || r == nil {
@@ -26,7 +27,7 @@ func NewStepper(ctx context.Context, c Config, def *Definition, aggregate string
 	types, _ := def.wants(aggregate)
 	w := &worker{
 		feed: feed{projection: r.id, version: v.Number, shard: id}, aggregate: aggregate, version: v, source: s,
-		env: &environment{Config: c, inFlight: make(chan struct{}, 1)}, log: c.Logger,
+		env: newEnvironment(c), log: c.Logger,
 		progress: progress{wake: make(chan struct{}, 1)}, events: types, writer: def.Target.Writer(v, aggregate),
 	}
 	w.offset.Store(-1)

@@ -39,6 +39,9 @@ type Config struct {
 	// MaxBatch bounds the events of a transaction. Default: 1000, past which a
 	// batch gains little and holds its locks for longer.
 	MaxBatch int
+	// MaxBatchBytes bounds their data, which the last of them may pass. Default:
+	// 1 MiB, what a thousand events of a usual size have.
+	MaxBatchBytes int
 	// FlushInterval is the least time between two transactions of a worker while
 	// nobody waits for it. Default: 100 ms, which with 16 shards is some 160 a second,
 	// each of them five statements that commands share the database with; on
@@ -61,6 +64,7 @@ func (c Config) withDefaults() Config {
 	}
 	setDefault(&c.Concurrency, concurrency)
 	setDefault(&c.MaxBatch, 1000)
+	setDefault(&c.MaxBatchBytes, 1<<20)
 	setDefault(&c.FlushInterval, interval)
 	setDefault(&c.PollInterval, time.Second)
 	setDefault(&c.MinBackoff, 50*time.Millisecond)
@@ -111,7 +115,7 @@ func NewManager(c Config) *Manager {
 	c = c.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &Manager{
-		env:        &environment{Config: c, inFlight: make(chan struct{}, c.Concurrency)},
+		env:        newEnvironment(c),
 		log:        c.Logger.With("component", "projection"),
 		ctx:        ctx,
 		cancel:     cancel,

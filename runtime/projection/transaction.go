@@ -102,11 +102,14 @@ func (w *worker) retryEntity(ctx context.Context, entity string, p parkedEntity)
 	if w.single >= p.seq {
 		limit = 1
 	}
-	page, err := w.env.Log.ReadEntity(ctx, w.feed.shard.Aggregate, entity, p.version-1, limit)
+	read, err := w.stored(ctx, limit, func(ctx context.Context, limit int) ([]eventstore.Event, error) {
+		return w.env.Log.ReadEntity(ctx, w.feed.shard.Aggregate, entity, p.version-1, limit)
+	})
 	if err != nil {
 		return fmt.Errorf("read %q of %s: %w", entity, w.feed, err)
 	}
-	full := len(page) == limit
+	defer read.release()
+	page, full := read.events, read.full
 	for len(page) > 0 && page[len(page)-1].Seq > offset {
 		page, full = page[:len(page)-1], false
 	}

@@ -18,9 +18,9 @@ const near = 5000
 //
 //	load    read offset and quarantine (at first, and after any error)
 //	retry   if asked: read parked entities again, from their first failed event
-//	fetch   events after the offset: from memory, else from the store
+//	fetch   a page of events after the offset: from memory, else from the store
 //	wait    when there are none, for a commit or a wake
-//	linger  when there are few, a flush was a moment ago and nobody waits
+//	linger  when the page is not full, a flush was a moment ago and nobody waits
 //	flush   one transaction
 //
 // One goroutine runs it; stop ends it and done tells.
@@ -43,13 +43,23 @@ type worker struct {
 	// single makes transactions of one event each up to this sequence: one among
 	// them holds a value that the database refuses, and only so it shows which.
 	single int64
+	// ask is how many events to read from the store at once where they are large; 0:
+	// as many as a transaction may have.
+	ask int
 }
 
 // environment is what all workers of a Manager share.
 type environment struct {
 	Config
 	inFlight chan struct{} // bounds transactions
+	reading  chan struct{} // bounds pages of the store
 	moved    broadcast     // sent after every flush
+}
+
+func newEnvironment(c Config) *environment {
+	return &environment{
+		Config: c, inFlight: make(chan struct{}, c.Concurrency), reading: make(chan struct{}, places(c.Concurrency)),
+	}
 }
 
 // progress is what others may read and write while the worker runs.
@@ -147,19 +157,23 @@ func (w *worker) step(ctx context.Context) error {
 	}
 	changed := w.source.Changed()
 	offset := w.offset.Load()
-	events, err := w.fetch(ctx, offset)
+	p, err := w.fetch(ctx, offset)
 	if err != nil {
 		return err
 	}
-	if len(events) == 0 {
-		w.failure.Store(nil)
-		w.await(ctx, changed)
-		return nil
+	if len(p.events) > 0 {
+		if early := w.early(&p); early > 0 {
+			p.release()
+			w.pause(ctx, early)
+			return nil
+		}
+		defer p.release()
+		return w.flush(ctx, offset, p.events)
 	}
-	if w.linger(ctx, len(events)) {
-		return nil
-	}
-	return w.flush(ctx, offset, events)
+	p.release()
+	w.failure.Store(nil)
+	w.await(ctx, changed)
+	return nil
 }
 
 // load reads the offset and the quarantine from the store.
@@ -186,33 +200,36 @@ func (w *worker) forget() {
 }
 
 // fetch gives what follows the offset, as much as may be flushed at once.
-func (w *worker) fetch(ctx context.Context, offset int64) ([]eventstore.Event, error) {
+func (w *worker) fetch(ctx context.Context, offset int64) (page, error) {
 	limit := w.env.MaxBatch
 	if w.single > offset {
 		limit = 1
 	}
 	events, head, ok := w.source.Committed(offset, limit)
+	p := w.kept(events, limit)
 	if !ok {
 		var err error
-		if events, err = w.env.Log.ReadShard(ctx, w.feed.shard, offset, limit); err != nil {
-			return nil, err
+		p, err = w.stored(ctx, limit, func(ctx context.Context, limit int) ([]eventstore.Event, error) {
+			return w.env.Log.ReadShard(ctx, w.feed.shard, offset, limit)
+		})
+		if err != nil {
+			return page{}, err
 		}
 	}
 	w.head.Store(head)
 	if ahead := w.ahead.Load(); ahead != nil && ahead.leads(offset) {
 		ceiling := ahead.offset.Load()
-		for len(events) > 0 && events[len(events)-1].Seq > ceiling {
-			events = events[:len(events)-1]
+		for n := len(p.events); n > 0 && p.events[n-1].Seq > ceiling; n-- {
+			p.events, p.full = p.events[:n-1], false
 		}
 	}
-	if len(events) == 0 {
-		if offset >= head {
-			w.oldest.Store(0)
-		}
-		return nil, nil
+	switch {
+	case len(p.events) > 0:
+		w.oldest.Store(p.events[0].RecordedAt.UnixMicro())
+	case offset >= head:
+		w.oldest.Store(0)
 	}
-	w.oldest.Store(events[0].RecordedAt.UnixMicro())
-	return events, nil
+	return p, nil
 }
 
 // leads reports whether the worker of the version being built is well, and so
@@ -221,16 +238,14 @@ func (w *worker) leads(old int64) bool {
 	return w.failure.Load() == nil && !w.paused.Load() && w.offset.Load() >= max(0, old-near)
 }
 
-// linger waits until a moment has passed since the last flush, so that under
-// load a transaction carries many events. It reports whether it waited, after
-// which there may be more to fetch.
-func (w *worker) linger(ctx context.Context, n int) bool {
-	left := w.env.FlushInterval - time.Since(w.lastFlush)
-	if left <= 0 || n >= w.env.MaxBatch || w.wanted.Load() > w.offset.Load() || w.single > w.offset.Load() {
-		return false
+// early tells for how long a page waits, so that under load a transaction carries
+// many events: until a moment has passed since the last flush. After that there may
+// be more to fetch.
+func (w *worker) early(p *page) time.Duration {
+	if p.full || w.wanted.Load() > w.offset.Load() || w.single > w.offset.Load() {
+		return 0
 	}
-	w.pause(ctx, left)
-	return true
+	return w.env.FlushInterval - time.Since(w.lastFlush)
 }
 
 // pause waits for the duration, a wake or the end.
