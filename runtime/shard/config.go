@@ -81,8 +81,12 @@ type Limits struct {
 
 	// Loads (16) is how many entities are loaded at the same time.
 	Loads int
-	// Snapshots (1,024) bounds the queue of snapshots to be written.
-	Snapshots int
+	// Snapshots (1,024) bounds the queue of snapshots to be written, and
+	// SnapshotBytes (16 MiB) what it keeps alive: states that may have left memory
+	// or been followed by others, and windows. Encoding them takes as much again. One
+	// that is larger is written when it is alone.
+	Snapshots     int
+	SnapshotBytes int64
 	// HotEntities (256) is how many recently used entities a drain snapshots.
 	HotEntities int
 
@@ -117,6 +121,7 @@ type Observer struct {
 	EntityBytes    func(aggregate string, delta int64)
 	KeyBytes       func(aggregate string, delta int64)
 	FeedBytes      func(aggregate string, delta int64)
+	SnapshotBytes  func(aggregate string, delta int64)
 	ShardsOwned    func(aggregate string, delta int)
 }
 
@@ -202,6 +207,7 @@ func (c Config) withDefaults() Config {
 		{&l.KeyBytes, 512 << 20},
 		{&l.FeedBytes, 8 << 20},
 		{&l.FeedsBytes, 8 << 20},
+		{&l.SnapshotBytes, 16 << 20},
 		{(*int64)(&l.AppendTimeout), int64(5 * time.Second)},
 		{(*int64)(&l.CallTimeout), int64(3 * time.Second)},
 		{(*int64)(&l.ResendFor), int64(10 * time.Second)},

@@ -175,6 +175,59 @@ func TestSnapshotsOfAnEntityAreRateLimited(t *testing.T) {
 	})
 }
 
+func TestSnapshotsThatWaitKeepNoMoreBytesThanTheyMay(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const most, entities = 5000, 20
+		bytes := newGauge()
+		r := newRig(t, func(c *shard.Config, d *shard.Definition) {
+			c.Limits.SnapshotBytes, c.Observer.SnapshotBytes = most, bytes.addBytes
+			d.SnapshotEvery = 1
+		})
+		g := r.gate()
+		r.store.set(func() { r.store.save = g.pass })
+		for i := range entities {
+			r.must(fmt.Sprint("e", i), "Open", "")
+		}
+		synctest.Wait()
+		if n := bytes.value(); n < most/2 || n > most {
+			t.Errorf("%d bytes wait to be written, want about %d, and no more", n, most)
+		}
+		g.open()
+		synctest.Wait()
+		first := len(r.store.snapshots)
+		if first == 0 || first == entities {
+			t.Errorf("%d snapshots were written of %d entities, want those that had room", first, entities)
+		}
+		// The others are asked for again.
+		for i := range entities {
+			time.Sleep(2 * time.Second)
+			r.must(fmt.Sprint("e", i), "Deposit", `{"amount":1}`)
+		}
+		synctest.Wait()
+		written := map[string]bool{}
+		for _, s := range r.store.snapshots[first:] {
+			written[s.Entity] = true
+		}
+		if len(written) != entities {
+			t.Errorf("later %d of %d entities got a snapshot", len(written), entities)
+		}
+		if n := bytes.value(); n != 0 {
+			t.Errorf("told of %d bytes when nothing waits", n)
+		}
+	})
+}
+
+func TestASnapshotThatIsLargerThanTheBytesIsWrittenAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, limits(func(l *shard.Limits) { l.SnapshotBytes = 1 }), define(func(d *shard.Definition) { d.SnapshotEvery = 1 }))
+		r.must("a", "Open", "")
+		synctest.Wait()
+		if len(r.store.snapshots) != 1 {
+			t.Errorf("%d snapshots, want 1", len(r.store.snapshots))
+		}
+	})
+}
+
 // A snapshot holds all keys that are remembered. With many of them, one every
 // second would write the same ones over and over.
 func TestSnapshotsCostNoMoreThanTheCommandsTheyRemember(t *testing.T) {

@@ -34,6 +34,7 @@ type rigged struct {
 	check       func(next func() ([]bool, error)) ([]bool, error)
 	claim       func(r eventstore.ClaimRequest, next func() (eventstore.ShardState, error)) (eventstore.ShardState, error)
 	readEntity  func(entity string, next func() ([]eventstore.Event, error)) ([]eventstore.Event, error)
+	save        func()             // before snapshots are saved
 	batches     []eventstore.Batch // all that were sent
 	checks      int
 	entityReads int
@@ -95,6 +96,12 @@ func (r *rigged) ReadEntity(ctx context.Context, a eventstore.AggregateID, entit
 }
 
 func (r *rigged) SaveSnapshots(ctx context.Context, s []eventstore.Snapshot) error {
+	r.mu.Lock()
+	hook := r.save
+	r.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	r.set(func() { r.snapshots = append(r.snapshots, s...) })
 	return r.Store.SaveSnapshots(ctx, s)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
@@ -21,14 +22,19 @@ const snapshotGroup = 64
 // is immutable, and encoded off the shard's goroutine.
 type snapshotJob struct {
 	aggregate eventstore.AggregateID
+	name      string // the aggregate's
 	entity    string
 	def       *Definition
 	at        fold
 	seq       int64
 	hash      eventstore.Hash
 	window    []byte
+	bytes     int64
 	done      func() // may be nil
 }
+
+// What a key that is remembered for its age takes in an encoded window.
+const snapshotKeyBytes = 128
 
 // snapshotIfDue asks for a snapshot of what was just committed. It holds all keys
 // that are remembered; those of a busy entity can be many, and are written again
@@ -43,13 +49,17 @@ func (s *Shard) snapshotIfDue(e *entity) {
 
 // snapshot queues one; a full queue drops it, since the next commit asks again.
 func (s *Shard) snapshot(e *entity, done func()) bool {
+	bytes := int64(e.size + snapshotKeyBytes*len(e.window.older))
+	if !s.host.snapshots.reserve(s.aggregate, bytes) {
+		return false
+	}
 	at := e.committed
 	if removed(snapshotGuard) {
 		at.state = e.spec.state
 	}
 	ok := s.host.snapshots.submit(snapshotJob{
-		aggregate: s.id.Aggregate, entity: e.id, def: s.cur, at: at,
-		seq: e.seq, hash: e.hash, window: e.window.encode(), done: done,
+		aggregate: s.id.Aggregate, name: s.aggregate, entity: e.id, def: s.cur, at: at,
+		seq: e.seq, hash: e.hash, window: e.window.encode(), bytes: bytes, done: done,
 	})
 	if ok {
 		e.snapshot, e.snapshotAt = e.committed.version, s.clock
@@ -86,6 +96,9 @@ type snapshotWriter struct {
 	store   eventstore.Keeper
 	timeout time.Duration
 	log     *slog.Logger
+	told    func(aggregate string, delta int64) // may be nil
+	most    int64
+	bytes   atomic.Int64 // of the jobs that are not written yet
 	jobs    chan snapshotJob
 	work    sync.WaitGroup
 }
@@ -93,17 +106,40 @@ type snapshotWriter struct {
 func startSnapshotWriter(ctx context.Context, cfg *Config) *snapshotWriter {
 	w := &snapshotWriter{
 		store: cfg.Store, timeout: cfg.Limits.CallTimeout, log: cfg.Logger,
+		told: cfg.Observer.SnapshotBytes, most: cfg.Limits.SnapshotBytes,
 		jobs: make(chan snapshotJob, cfg.Limits.Snapshots),
 	}
 	w.work.Go(func() { w.run(ctx) })
 	return w
 }
 
+// reserve books the bytes of a job, unless there are too many.
+func (w *snapshotWriter) reserve(aggregate string, bytes int64) bool {
+	if total := w.bytes.Add(bytes); total > w.most && total > bytes {
+		w.bytes.Add(-bytes)
+		return false
+	}
+	if w.told != nil {
+		w.told(aggregate, bytes)
+	}
+	return true
+}
+
+// free gives the bytes of a job back.
+func (w *snapshotWriter) free(j *snapshotJob) {
+	w.bytes.Add(-j.bytes)
+	if w.told != nil {
+		w.told(j.name, -j.bytes)
+	}
+}
+
+// submit queues a job whose bytes were reserved.
 func (w *snapshotWriter) submit(j snapshotJob) bool {
 	select {
 	case w.jobs <- j:
 		return true
 	default:
+		w.free(&j)
 		return false
 	}
 }
@@ -115,9 +151,10 @@ func (w *snapshotWriter) run(ctx context.Context) {
 			group = append(group, <-w.jobs)
 		}
 		w.write(ctx, group)
-		for _, j := range group {
-			if j.done != nil {
-				j.done()
+		for i := range group {
+			w.free(&group[i])
+			if done := group[i].done; done != nil {
+				done()
 			}
 		}
 	}

@@ -33,6 +33,7 @@ type Metrics struct {
 	mailboxBytes   *prometheus.GaugeVec
 	keyBytes       *prometheus.GaugeVec
 	feedBytes      *prometheus.GaugeVec
+	snapshotBytes  *prometheus.GaugeVec
 
 	refusals *prometheus.CounterVec
 
@@ -75,6 +76,8 @@ func New(version string) *Metrics {
 			"Memory of idempotency keys that are remembered for their age, beyond each entity's last commands. At its limit keyed commands are answered Overloaded.", "aggregate"),
 		feedBytes: gauge("shard_feed_bytes",
 			"Memory of committed events that shards keep for projections.", "aggregate"),
+		snapshotBytes: gauge("snapshot_queue_bytes",
+			"Memory of snapshots that wait to be written. At its limit an entity's is asked for again at its next commit.", "aggregate"),
 		refusals: counter("refusals_total",
 			"Calls that a limit of this process turned away, by the limit. runtime/README.md tells their sizes.", "limit"),
 		connections: level("connections",
@@ -108,7 +111,7 @@ func New(version string) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.commands, m.commandSeconds, m.commitSeconds, m.batchEvents, m.shardOwned, m.mailboxDepth, m.entitiesLoaded, m.entityBytes, m.mailboxBytes, m.keyBytes, m.feedBytes,
+		m.commands, m.commandSeconds, m.commitSeconds, m.batchEvents, m.shardOwned, m.mailboxDepth, m.entitiesLoaded, m.entityBytes, m.mailboxBytes, m.keyBytes, m.feedBytes, m.snapshotBytes,
 		m.refusals, m.connections, m.calls, m.streams, m.bodyBytes, m.heldCalls, m.heldBytes, m.forwarded, m.served,
 		m.projections, m.failovers, m.failoverSeconds, m.oldestTransaction, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -43,6 +43,7 @@ func (m *Metrics) Shards() shard.Observer {
 		EntitiesLoaded: func(aggregate string, delta int) { m.entitiesLoaded.WithLabelValues(aggregate).Add(float64(delta)) },
 		KeyBytes:       func(aggregate string, delta int64) { m.keyBytes.WithLabelValues(aggregate).Add(float64(delta)) },
 		FeedBytes:      func(aggregate string, delta int64) { m.feedBytes.WithLabelValues(aggregate).Add(float64(delta)) },
+		SnapshotBytes:  func(aggregate string, delta int64) { m.snapshotBytes.WithLabelValues(aggregate).Add(float64(delta)) },
 		ShardsOwned:    func(aggregate string, delta int) { m.shardOwned.WithLabelValues(aggregate).Add(float64(delta)) },
 	}
 }

@@ -42,6 +42,7 @@ func told() *Metrics {
 	s.Refused("made up")
 	s.KeyBytes("account", 370)
 	s.FeedBytes("account", 600)
+	s.SnapshotBytes("account", 700)
 	a := m.API()
 	a.Refused(problem.LimitCalls)
 	a.Connections(5)
@@ -105,6 +106,7 @@ func TestEveryMetricOfTheContractIsThere(t *testing.T) {
 		"leftfold_served_calls":                     {},
 		"leftfold_remembered_key_bytes":             {"aggregate"},
 		"leftfold_shard_feed_bytes":                 {"aggregate"},
+		"leftfold_snapshot_queue_bytes":             {"aggregate"},
 		"leftfold_projection_lag_events":            {"projection"},
 		"leftfold_projection_lag_seconds":           {"projection"},
 		"leftfold_projection_quarantined":           {"projection"},
