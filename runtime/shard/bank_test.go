@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/leftfold/leftfold/runtime/behavior"
 	"github.com/leftfold/leftfold/runtime/problem"
@@ -21,6 +22,7 @@ import (
 //	Explode            panics
 //	Overflow           its event cannot be applied
 //	Poison             Poisoned, which a rigged store cannot hold
+//	Bloat {n}          an event of n bytes
 //	Unlinkable         an event whose data is no JSON
 type bank struct {
 	// unit is the key of the balance in the encoded state. It stands for all
@@ -45,7 +47,7 @@ type args struct {
 
 var commands = map[string]bool{
 	"Open": true, "Deposit": true, "Split": true, "Withdraw": true, "Touch": true,
-	"Explode": true, "Overflow": true, "Poison": true, "Unlinkable": true,
+	"Explode": true, "Overflow": true, "Poison": true, "Unlinkable": true, "Bloat": true,
 }
 
 func (b bank) Parse(name string, body []byte) (behavior.Command, error) {
@@ -94,6 +96,9 @@ func (b bank) Decide(s behavior.State, c behavior.Command, _ behavior.Meta) ([]b
 		return one("Overflowed", 0), nil
 	case "Poison":
 		return one("Poisoned", 0), nil
+	case "Bloat":
+		data := `{"amount":0,"filling":"` + strings.Repeat("x", max(0, a.N-len(`{"amount":0,"filling":""}`))) + `"}`
+		return []behavior.Event{{Type: "Bloated", TypeVersion: 1, Data: json.RawMessage(data)}}, nil
 	case "Unlinkable":
 		return []behavior.Event{{Type: "Deposited", TypeVersion: 1, Data: json.RawMessage(`{"amount":`)}}, nil
 	}

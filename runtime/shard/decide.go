@@ -12,10 +12,6 @@ import (
 	"github.com/leftfold/leftfold/runtime/problem"
 )
 
-// A command may write so many events; the language's limit, held here too, since
-// a behaviour may be code.
-const maxEvents = 1000
-
 // decideNext takes the entity's next command through the checks, in the order of
 // the contract: key, payload, If-Match, decide.
 func (s *Shard) decideNext(e *entity) {
@@ -117,8 +113,8 @@ func (s *Shard) decide(e *entity, r *request, at time.Time) (after fold, count i
 	if err != nil {
 		return fold{}, 0, s.failure(r, err)
 	}
-	if len(events) > maxEvents {
-		return fold{}, 0, problem.New(problem.BehaviorFailed, "the command gives %d events; at most %d are allowed", len(events), maxEvents)
+	if p := overYield(events); p != nil {
+		return fold{}, 0, p
 	}
 	after = e.spec
 	for _, ev := range events {

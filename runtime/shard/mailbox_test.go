@@ -280,12 +280,14 @@ func TestABehaviourThatPanicsFailsItsCommandOnly(t *testing.T) {
 
 func TestACommandMayWriteSoManyEventsAndNoMore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+		told := newRefusals()
+		r := newRig(t, func(c *shard.Config, _ *shard.Definition) { c.Observer.Refused = told.add })
 		r.must("a", "Open", "")
 		if got := r.must("a", "Split", `{"amount":1,"n":1000}`); len(got.Events) != 1000 {
 			t.Errorf("%d events", len(got.Events))
 		}
 		wantReason(t, r.send(r.command("a", "Split", `{"amount":1,"n":1001}`)).err, problem.BehaviorFailed)
+		told.want(t, problem.LimitEvents, 1)
 		if n := r.balance("a"); n != 1000 {
 			t.Errorf("balance %d, want 1000", n)
 		}
