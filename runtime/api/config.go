@@ -25,6 +25,12 @@ const (
 	// DefaultBodyBytes is what the bodies of all calls may take, from their first
 	// byte to the call's answer: as much as shards hold for their mailboxes.
 	DefaultBodyBytes = 64 << 20
+	// DefaultAnswerBytes is what the answers of all calls may take, from being read to
+	// being written, whose callers may be slow.
+	DefaultAnswerBytes = 64 << 20
+	// DefaultPages is how many pages of events are read at once: some more than a
+	// store has connections for reading. Others wait for their turn.
+	DefaultPages = 8
 	// DefaultConnections is how many connections may be open: callers, proxies and
 	// streams of a busy pod. Idle ones take some 20 KiB each.
 	DefaultConnections = 4096
@@ -71,6 +77,12 @@ type Config struct {
 	// either a call is answered Overloaded.
 	Calls     int
 	BodyBytes int64
+	// AnswerBytes bounds what answers take; beyond it a read is answered Overloaded, a
+	// command never, and a stream ends, to be resumed. Pages bounds the pages of
+	// events that are being read: a read that waits for its turn until its time ends
+	// is answered Overloaded.
+	AnswerBytes int64
+	Pages       int
 	// Connections bounds the open connections. What comes on one more is answered
 	// NotAttempted, and the connection closed; of those there are 256 at most, and
 	// more wait to be accepted.
@@ -100,6 +112,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.BodyBytes <= 0 {
 		c.BodyBytes = DefaultBodyBytes
+	}
+	if c.AnswerBytes <= 0 {
+		c.AnswerBytes = DefaultAnswerBytes
+	}
+	if c.Pages <= 0 {
+		c.Pages = DefaultPages
 	}
 	if c.Connections <= 0 {
 		c.Connections = DefaultConnections

@@ -41,6 +41,9 @@ func (c *call) readEntity() error {
 	if view.Version == 0 {
 		return problem.New(problem.NoSuchEntity, "the entity has no events")
 	}
+	if err := c.keep(int64(2 * len(view.State))); err != nil {
+		return err
+	}
 	c.w.Header().Set("ETag", strconv.Quote(strconv.FormatInt(view.Version, 10)))
 	return c.ok(entityState{Entity: view.Entity, Version: view.Version, Time: view.Time.UTC(), State: view.State})
 }
@@ -110,16 +113,30 @@ func (c *call) entityEvents() error {
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), c.ReadTimeout)
 	defer cancel()
-	events, more, err := c.Aggregates.Events(ctx, aggregate, entity, after, limit)
+	page, err := c.entityPage(ctx, aggregate, entity, after, limit)
 	if err != nil {
 		return err
 	}
-	page := entityPage{}
-	if page.Events, err = eventsOf(events); err != nil {
-		return err
+	return c.ok(page)
+}
+
+func (c *call) entityPage(ctx context.Context, aggregate, entity string, after int64, limit int) (page entityPage, err error) {
+	done, err := c.turn(ctx)
+	if err != nil {
+		return page, err
+	}
+	defer done()
+	events, more, err := c.Aggregates.Events(ctx, aggregate, entity, after, limit)
+	if err != nil {
+		return page, err
+	}
+	if err := c.keep(answerBytes(events)); err != nil {
+		return page, err
 	}
 	if more && len(events) > 0 {
-		page.Next = &events[len(events)-1].Version
+		last := events[len(events)-1].Version
+		page.Next = &last
 	}
-	return c.ok(page)
+	page.Events, err = eventsOf(events)
+	return page, err
 }

@@ -36,18 +36,31 @@ func (c *call) readFeed() error {
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), c.ReadTimeout)
 	defer cancel()
-	events, reached, err := c.Feed.Page(ctx, aggregate, after, limit)
+	page, err := c.feedPage(ctx, aggregate, after, limit)
 	if err != nil {
 		return err
 	}
-	page := feedPage{}
-	if page.Position, err = reached.Encode(); err != nil {
-		return err
-	}
-	if page.Events, err = loggedEventsOf(events); err != nil {
-		return err
-	}
 	return c.ok(page)
+}
+
+func (c *call) feedPage(ctx context.Context, aggregate string, after eventstore.Position, limit int) (page feedPage, err error) {
+	done, err := c.turn(ctx)
+	if err != nil {
+		return page, err
+	}
+	defer done()
+	events, reached, err := c.Feed.Page(ctx, aggregate, after, limit)
+	if err != nil {
+		return page, err
+	}
+	if err := c.keep(answerBytes(events)); err != nil {
+		return page, err
+	}
+	if page.Position, err = reached.Encode(); err != nil {
+		return page, err
+	}
+	page.Events, err = loggedEventsOf(events)
+	return page, err
 }
 
 // start is the position to read from.

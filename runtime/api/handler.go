@@ -18,10 +18,12 @@ const retryAfter = time.Second
 type Handler struct {
 	Config
 	routes []route
-	// streams is a semaphore over the open event streams.
-	streams chan struct{}
-	// calls are those under way, streams apart; bodies is what their bodies take.
-	calls, bodies atomic.Int64
+	// streams is a semaphore over the open event streams, pages one over the pages of
+	// events that are being read.
+	streams, pages chan struct{}
+	// calls are those under way, streams apart; bodies is what their bodies take,
+	// answers what their answers do.
+	calls, bodies, answers atomic.Int64
 
 	// draining ends when Drain is called.
 	draining context.Context
@@ -31,7 +33,7 @@ type Handler struct {
 // NewHandler makes the handler of the API's port.
 func NewHandler(c Config) *Handler {
 	c = c.withDefaults()
-	h := &Handler{Config: c, streams: make(chan struct{}, c.Streams)}
+	h := &Handler{Config: c, streams: make(chan struct{}, c.Streams), pages: make(chan struct{}, c.Pages)}
 	h.draining, h.drain = context.WithCancel(context.Background())
 	h.routes = h.table()
 	return h
@@ -99,9 +101,10 @@ type call struct {
 	r *http.Request
 	// variables are the unescaped parts of the path that vary, in order.
 	variables []string
-	// held is what is booked of the body, following that the call is a stream now
-	// and counts as one.
+	// held is what is booked of the body, kept what is of the answer, following that
+	// the call is a stream now and counts as one.
 	held      int64
+	kept      int64
 	following bool
 	// command tells that something may have been written by the time that the
 	// call fails.
@@ -110,6 +113,7 @@ type call struct {
 
 // end gives back what the call has taken.
 func (c *call) end() {
+	c.letGo()
 	c.bodies.Add(-c.held)
 	tell(c.Observer.BodyBytes, -c.held)
 	if !c.following {

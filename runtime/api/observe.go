@@ -12,6 +12,7 @@ type Observer struct {
 	Calls       func(delta int)
 	Streams     func(delta int)
 	BodyBytes   func(delta int64)
+	AnswerBytes func(delta int64)
 }
 
 // tell hands a change to an observer's function.

@@ -24,7 +24,7 @@ func hear(c *Config) *heard {
 			h.refusals[by]++
 		},
 		Connections: change[int](h, "connections"), Calls: change[int](h, "calls"), Streams: change[int](h, "streams"),
-		BodyBytes: change[int64](h, "bodyBytes"),
+		BodyBytes: change[int64](h, "bodyBytes"), AnswerBytes: change[int64](h, "answerBytes"),
 	}
 	return h
 }

@@ -58,11 +58,24 @@ func (c *call) projectionRow() error {
 	if err != nil {
 		return err
 	}
+	if err := c.keep(rowBytes(row)); err != nil {
+		return err
+	}
 	answer := rowAnswer{Row: row}
 	if answer.Position, err = positionOf(at); err != nil {
 		return err
 	}
 	return c.ok(answer)
+}
+
+// rowBytes is what the answer with these rows takes: each once as it was read and
+// once in the text of the answer.
+func rowBytes(rows ...Row) int64 {
+	n := 0
+	for _, r := range rows {
+		n += 2 * (len(r.Key) + len(r.Row))
+	}
+	return int64(n)
 }
 
 // rowsAnswer is a page of rows.
@@ -90,6 +103,9 @@ func (c *call) queryProjection() error {
 	defer cancel()
 	rows, err := c.Projections.Query(ctx, name, q)
 	if err != nil {
+		return err
+	}
+	if err := c.keep(rowBytes(rows.Rows...)); err != nil {
 		return err
 	}
 	answer := rowsAnswer{Rows: rows.Rows, Next: rows.Next}

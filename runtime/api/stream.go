@@ -14,10 +14,12 @@ import (
 // stream is one open event stream (HTML's server-sent events). Each page of the
 // feed is written at once and ends in a checkpoint: the last event's id is the
 // position that is reached with the page. A reader that reconnects from it gets
-// again at most what came since, and tells by (shard, seq).
+// again at most what came since, and tells by (shard, seq). Between pages nothing of
+// them is kept.
 //
-// It ends when the reader leaves, when one write takes too long, when the feed
-// fails and when the runtime drains; in every case the reader may resume.
+// It ends when the reader leaves, when one write takes too long, when answers take
+// as much memory as they may, when the feed fails and when the runtime drains; in
+// every case the reader may resume.
 type stream struct {
 	*call
 	ctx       context.Context
@@ -48,9 +50,15 @@ func (c *call) follow(aggregate string, after eventstore.Position, limit int) er
 	defer cancel()
 	defer context.AfterFunc(c.draining, cancel)()
 	s := &stream{call: c, ctx: ctx, control: http.NewResponseController(c.w), aggregate: aggregate, limit: limit}
-	events, reached, err := s.page(after)
+	events, reached, err := s.fill(after)
 	if err != nil {
 		return err
+	}
+	if events == 0 {
+		// It tells the reader where it stands.
+		if err := s.mark(reached); err != nil {
+			return err
+		}
 	}
 	c.w.Header().Set("Content-Type", "text/event-stream")
 	c.w.Header().Set("X-Accel-Buffering", "no") // proxies that buffer must not
@@ -61,29 +69,27 @@ func (c *call) follow(aggregate string, after eventstore.Position, limit int) er
 	// What ends the response must not wait for a reader that has stopped.
 	defer func() { _ = s.control.SetWriteDeadline(time.Now().Add(s.StreamWrite)) }()
 	s.silentUntil = time.Now().Add(keepAlive)
-	if err := s.run(events, reached); ctx.Err() == nil {
+	if err := s.run(reached); ctx.Err() == nil {
 		c.Logger.Info("an event stream was ended; its reader may resume", "aggregate", aggregate, "error", err)
 	}
 	return nil
 }
 
-// run writes pages as they come. The first one may be empty: its checkpoint
-// tells the reader where it stands.
-func (s *stream) run(events []eventstore.Event, reached eventstore.Position) error {
+// run writes what the buffer holds, and then pages as they come.
+func (s *stream) run(reached eventstore.Position) error {
 	for {
-		if err := s.send(events, reached); err != nil {
+		if err := s.flush(); err != nil {
 			return err
 		}
-		for events = nil; len(events) == 0; {
+		for {
 			if err := s.comment(); err != nil {
 				return err
 			}
-			var next eventstore.Position
-			var err error
-			if events, next, err = s.page(reached); err != nil {
+			events, next, err := s.fill(reached)
+			if err != nil {
 				return err
 			}
-			if len(events) > 0 {
+			if events > 0 {
 				reached = next
 				break
 			}
@@ -94,10 +100,23 @@ func (s *stream) run(events []eventstore.Event, reached eventstore.Position) err
 	}
 }
 
-func (s *stream) page(after eventstore.Position) ([]eventstore.Event, eventstore.Position, error) {
+// fill puts the next page into the buffer, and tells how many events it has.
+func (s *stream) fill(after eventstore.Position) (int, eventstore.Position, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.ReadTimeout)
 	defer cancel()
-	return s.Feed.Page(ctx, s.aggregate, after, s.limit)
+	done, err := s.turn(ctx)
+	if err != nil {
+		return 0, after, err
+	}
+	defer done()
+	events, reached, err := s.Feed.Page(ctx, s.aggregate, after, s.limit)
+	if err != nil || len(events) == 0 {
+		return 0, reached, err
+	}
+	if err := s.keep(answerBytes(events)); err != nil {
+		return 0, after, err
+	}
+	return len(events), reached, s.put(events, reached)
 }
 
 // wait returns when there may be more, or a comment is due.
@@ -111,9 +130,17 @@ func (s *stream) wait(reached eventstore.Position) error {
 	return err
 }
 
-// send writes a page and its checkpoint. A page without events is a block of an
-// id alone, which a reader remembers and does not dispatch.
-func (s *stream) send(events []eventstore.Event, reached eventstore.Position) error {
+// mark puts a checkpoint into the buffer: a block of an id alone, which a reader
+// remembers and does not dispatch.
+func (s *stream) mark(reached eventstore.Position) error {
+	checkpoint, err := reached.Encode()
+	s.buffer.Reset()
+	s.buffer.WriteString("id: " + checkpoint + "\n\n")
+	return err
+}
+
+// put writes events and their checkpoint into the buffer.
+func (s *stream) put(events []eventstore.Event, reached eventstore.Position) error {
 	checkpoint, err := reached.Encode()
 	if err != nil {
 		return err
@@ -133,10 +160,7 @@ func (s *stream) send(events []eventstore.Event, reached eventstore.Position) er
 		}
 		s.buffer.WriteByte('\n')
 	}
-	if len(events) == 0 {
-		s.buffer.WriteString("id: " + checkpoint + "\n\n")
-	}
-	return s.flush()
+	return nil
 }
 
 // comment shows a proxy and the reader that the stream lives, when it is time.
@@ -167,6 +191,7 @@ func (s *stream) flush() error {
 	if s.buffer.Cap() > maxPooled {
 		s.buffer = bytes.Buffer{}
 	}
+	s.letGo()
 	if err := s.control.Flush(); err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ const (
 	LimitBody        Limit = "body"        // the bytes of one body
 	LimitBodies      Limit = "bodies"      // the bytes of all bodies
 	LimitStreams     Limit = "streams"     // event streams open
+	LimitPages       Limit = "pages"       // pages of events being read
+	LimitAnswers     Limit = "answers"     // the bytes of all answers
 
 	// On the way (runtime/routing and runtime/peer).
 	LimitHeldCalls   Limit = "held_calls"   // calls that wait for an owner
@@ -38,7 +40,7 @@ const (
 
 // Limits are all of them.
 var Limits = []Limit{
-	LimitConnections, LimitCalls, LimitBody, LimitBodies, LimitStreams,
+	LimitConnections, LimitCalls, LimitBody, LimitBodies, LimitStreams, LimitPages, LimitAnswers,
 	LimitHeldCalls, LimitHeldBytes, LimitPeerCalls, LimitPeersCalls, LimitServedCalls,
 	LimitMailbox, LimitMailboxBytes, LimitMailboxesBytes, LimitEntityCommands, LimitEntityKeys, LimitKeys,
 	LimitExpressionCost, LimitEvents, LimitEventBytes, LimitState,

@@ -37,9 +37,9 @@ type Metrics struct {
 
 	refusals *prometheus.CounterVec
 
-	connections, calls, streams, bodyBytes prometheus.Gauge
-	heldCalls, heldBytes                   prometheus.Gauge
-	forwarded, served                      prometheus.Gauge
+	connections, calls, streams, bodyBytes, answerBytes prometheus.Gauge
+	heldCalls, heldBytes                                prometheus.Gauge
+	forwarded, served                                   prometheus.Gauge
 
 	projections *projectionCollector
 
@@ -88,6 +88,8 @@ func New(version string) *Metrics {
 			"Event streams that are open."),
 		bodyBytes: level("body_bytes",
 			"Memory of the bodies of calls that are under way."),
+		answerBytes: level("answer_bytes",
+			"Memory of the answers of calls and of pages of event streams that are being written."),
 		heldCalls: level("held_calls",
 			"Calls that wait for their shard to have an owner."),
 		heldBytes: level("held_bytes",
@@ -112,7 +114,7 @@ func New(version string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		m.commands, m.commandSeconds, m.commitSeconds, m.batchEvents, m.shardOwned, m.mailboxDepth, m.entitiesLoaded, m.entityBytes, m.mailboxBytes, m.keyBytes, m.feedBytes, m.snapshotBytes,
-		m.refusals, m.connections, m.calls, m.streams, m.bodyBytes, m.heldCalls, m.heldBytes, m.forwarded, m.served,
+		m.refusals, m.connections, m.calls, m.streams, m.bodyBytes, m.answerBytes, m.heldCalls, m.heldBytes, m.forwarded, m.served,
 		m.projections, m.failovers, m.failoverSeconds, m.oldestTransaction, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

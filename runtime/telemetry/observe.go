@@ -59,7 +59,7 @@ func (m *Metrics) refused(by problem.Limit) {
 func (m *Metrics) API() api.Observer {
 	return api.Observer{
 		Refused: m.refused, Connections: levels[int](m.connections), Calls: levels[int](m.calls),
-		Streams: levels[int](m.streams), BodyBytes: levels[int64](m.bodyBytes),
+		Streams: levels[int](m.streams), BodyBytes: levels[int64](m.bodyBytes), AnswerBytes: levels[int64](m.answerBytes),
 	}
 }
 

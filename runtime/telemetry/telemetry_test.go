@@ -49,6 +49,7 @@ func told() *Metrics {
 	a.Calls(4)
 	a.Streams(3)
 	a.BodyBytes(2000)
+	a.AnswerBytes(3000)
 	m.Routing().Refused(problem.LimitHeldCalls)
 	m.Routing().Held(2, 100)
 	m.Peers().Refused(problem.LimitServedCalls)
@@ -100,6 +101,7 @@ func TestEveryMetricOfTheContractIsThere(t *testing.T) {
 		"leftfold_calls":                            {},
 		"leftfold_streams":                          {},
 		"leftfold_body_bytes":                       {},
+		"leftfold_answer_bytes":                     {},
 		"leftfold_held_calls":                       {},
 		"leftfold_held_bytes":                       {},
 		"leftfold_forwarded_calls":                  {},
@@ -166,9 +168,9 @@ func TestEveryLimitIsCountedFromTheStartAndNoOtherEver(t *testing.T) {
 			t.Errorf("%s: %v refusals, want %v", limit, got, met[limit])
 		}
 	}
-	for name, want := range map[string]float64{"connections": 5, "calls": 4, "streams": 3, "body": 2000, "held": 2, "held bytes": 100, "forwarded": 7, "served": 5} {
+	for name, want := range map[string]float64{"connections": 5, "calls": 4, "streams": 3, "body": 2000, "answers": 3000, "held": 2, "held bytes": 100, "forwarded": 7, "served": 5} {
 		g := map[string]prometheus.Gauge{
-			"connections": m.connections, "calls": m.calls, "streams": m.streams, "body": m.bodyBytes,
+			"connections": m.connections, "calls": m.calls, "streams": m.streams, "body": m.bodyBytes, "answers": m.answerBytes,
 			"held": m.heldCalls, "held bytes": m.heldBytes, "forwarded": m.forwarded, "served": m.served,
 		}[name]
 		if got := testutil.ToFloat64(g); got != want {
