@@ -125,6 +125,15 @@ func (d declared) Decode(values []any) (Content, error) {
 	return language.NewRecord(d.p.Row(), vals)
 }
 
+// Size implements Rules.
+func (d declared) Size(row Content) int {
+	r, ok := row.(*language.Record)
+	if !ok {
+		return 0
+	}
+	return language.MemorySize(r)
+}
+
 // plain gives the Go value of a Kind.
 func plain(v ref.Val) any {
 	switch w := v.(type) {

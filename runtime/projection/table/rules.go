@@ -36,4 +36,6 @@ type Rules interface {
 	// inverse.
 	Encode(row Content) ([]any, error)
 	Decode(values []any) (Content, error)
+	// Size is about the bytes that a row takes in memory.
+	Size(row Content) int
 }

@@ -14,8 +14,15 @@ import (
 	"github.com/leftfold/leftfold/runtime/projection"
 )
 
-// maxRemembered bounds the rows that a writer keeps from batch to batch.
-const maxRemembered = 4096
+const (
+	// maxRemembered and maxRememberedBytes bound the rows that a writer keeps from
+	// batch to batch. There is a writer for each shard that is owned, so rows of a
+	// usual size meet the number first, and large ones the bytes.
+	maxRemembered      = 4096
+	maxRememberedBytes = 2 << 20
+	// rowBytes is what a row that is kept takes besides what the Rules say.
+	rowBytes = 128
+)
 
 // writer folds the events of one shard into one table.
 type writer struct {
@@ -26,12 +33,14 @@ type writer struct {
 	// remembered are rows as the last transaction left them, by keyID; used only
 	// where no one else can reach them. staged becomes part of it on commit.
 	remembered map[any]known
+	bytes      int // of remembered
 	staged     map[any]*slot
 }
 
 type known struct {
 	row    Content
 	exists bool
+	bytes  int // once it is remembered
 }
 
 // slot is a row while a batch is folded.
@@ -75,21 +84,31 @@ func (w *writer) Committed() {
 		w.staged = nil
 		return
 	}
-	if len(w.remembered)+len(w.staged) > maxRemembered {
+	bytes := 0
+	for _, s := range w.staged {
+		s.bytes = rowBytes + w.target.Rules.Size(s.row)
+		bytes += s.bytes
+	}
+	// All or nothing of what was: a row that is not replaced must not stay.
+	if len(w.remembered)+len(w.staged) > maxRemembered || w.bytes+bytes > maxRememberedBytes {
 		clear(w.remembered)
+		w.bytes = 0
 	}
 	for id, s := range w.staged {
 		if len(w.remembered) == maxRemembered {
 			break
 		}
-		w.remembered[id] = s.known
+		if w.bytes+s.bytes <= maxRememberedBytes {
+			w.bytes += s.bytes - w.remembered[id].bytes
+			w.remembered[id] = s.known
+		}
 	}
 	w.staged = nil
 }
 
 // Forget implements projection.Writer.
 func (w *writer) Forget() {
-	w.remembered, w.staged = map[any]known{}, nil
+	w.remembered, w.bytes, w.staged = map[any]known{}, 0, nil
 }
 
 // failing is the first failed event of each entity.
