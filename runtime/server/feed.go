@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/leftfold/leftfold/runtime/api"
 	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/shard"
@@ -29,7 +30,7 @@ func (f feed) Page(ctx context.Context, aggregate string, after eventstore.Posit
 	if err != nil {
 		return nil, reached, err
 	}
-	p := newPage(limit)
+	p, ctx := newPage(limit), eventstore.Within(ctx, api.PageBytes)
 	// Each round gives every shard with more an equal share, and each page begins
 	// where the one before ended, so that a busy shard does not keep the others
 	// from being seen, however small the pages are.

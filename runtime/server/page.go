@@ -7,10 +7,6 @@ import (
 	"github.com/leftfold/leftfold/runtime/eventstore"
 )
 
-// firstRead is how many events are read of a page before it is known how large they
-// are: a store may send all that it was asked for, whatever of it has room.
-const firstRead = 128
-
 // page gathers a page of events, which has so many at most, and ends early when
 // their data has reached api.PageBytes.
 type page struct {
@@ -31,13 +27,8 @@ func (p *page) cut() bool { return p.bytes >= api.PageBytes }
 // tells how many events it has asked for and how many came: fewer are all that
 // there are, unless the page is full.
 func (p *page) read(ctx context.Context, among int, from func(ctx context.Context, limit int) ([]eventstore.Event, error)) (asked, came int, err error) {
-	bytes := max(1, (api.PageBytes-p.bytes)/among)
-	asked = firstRead
-	if n := len(p.events); n > 0 {
-		asked = 1 + bytes/max(1, p.bytes/n)
-	}
-	asked = min(asked, max(1, (p.limit-len(p.events))/among))
-	some, err := from(eventstore.Within(ctx, bytes), asked)
+	asked = max(1, (p.limit-len(p.events))/among)
+	some, err := from(eventstore.Within(ctx, max(1, (api.PageBytes-p.bytes)/among)), asked)
 	p.events = append(p.events, some...)
 	p.bytes += eventstore.DataBytes(some)
 	return asked, len(some), err

@@ -36,8 +36,8 @@ func (s *Store) Shards(ctx context.Context, aggregate eventstore.AggregateID) ([
 
 // ReadShard implements eventstore.Reader.
 func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int64, limit int) ([]eventstore.Event, error) {
-	events, err := s.queryEvents(ctx, "SELECT "+eventColumns+` FROM event
-		WHERE aggregate = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4`, id.Aggregate, id.Number, after, limit)
+	events, err := s.page(ctx, "SELECT "+eventColumns+` FROM event
+		WHERE aggregate = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4`, id.Aggregate, id.Number, after, limit, seqOf)
 	if err != nil {
 		return nil, readError(fmt.Sprintf("read shard %s after %d", id, after), err)
 	}
@@ -46,8 +46,8 @@ func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int6
 
 // ReadEntity implements eventstore.Reader.
 func (s *Store) ReadEntity(ctx context.Context, aggregate eventstore.AggregateID, entity string, after int64, limit int) ([]eventstore.Event, error) {
-	events, err := s.queryEvents(ctx, "SELECT "+eventColumns+` FROM event
-		WHERE aggregate = $1 AND entity = $2 AND version > $3 ORDER BY version LIMIT $4`, aggregate, entity, after, limit)
+	events, err := s.page(ctx, "SELECT "+eventColumns+` FROM event
+		WHERE aggregate = $1 AND entity = $2 AND version > $3 ORDER BY version LIMIT $4`, aggregate, entity, after, limit, versionOf)
 	if err != nil {
 		return nil, readError(fmt.Sprintf("read an entity of aggregate %d after version %d", aggregate, after), err)
 	}

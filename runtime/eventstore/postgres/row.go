@@ -17,32 +17,30 @@ import (
 const eventColumns = `aggregate, shard, seq, entity, version, epoch, type, type_version, data::text, meta::text, command_id,
 	request_hash, generation, recorded_at, hash`
 
-// queryEvents reads rows of eventColumns, as many as eventstore.Within lets it. What
-// the server had sent beyond them is read to its end and dropped, a row at a time.
+// queryEvents adds rows of eventColumns to a page, until that has its bytes.
 //
 // Long histories are read when an entity is loaded, when it is asked for its past,
 // and when a projection catches up. Scanning fifteen columns by their Go types and
 // parsing meta as any JSON took two thirds of the time of a replay, so both are
 // done by hand here.
-func (s *Store) queryEvents(ctx context.Context, sql string, args ...any) ([]eventstore.Event, error) {
+func (s *Store) queryEvents(ctx context.Context, p *eventstore.Page, sql string, args ...any) error {
 	rows, err := s.query.Query(ctx, sql, append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	p := eventstore.NewPage(ctx)
 	var r eventRow
 	for rows.Next() {
 		e, err := r.decode(rows.RawValues())
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !p.Add(e) {
 			break
 		}
 	}
 	rows.Close()
-	return p.Events, rows.Err()
+	return rows.Err()
 }
 
 // eventRow decodes rows in PostgreSQL's binary format. Texts that are the same as

@@ -9,6 +9,30 @@ import (
 )
 
 var pageTests = []test{
+	{"a page that is bounded in bytes has all that there are of small events", func(t *testing.T, s eventstore.Store) {
+		o := single(t, s)
+		log := o.append(t, deposits("a", 300)...).Events
+		a := o.lease.Shard.Aggregate
+		for _, c := range []struct {
+			after int64
+			limit int
+			want  []eventstore.Event
+		}{
+			{0, 1000, log}, {0, 300, log}, {0, 299, log[:299]}, {0, 129, log[:129]}, {0, 128, log[:128]}, {0, 127, log[:127]}, {172, 128, log[172:]}, {172, 129, log[172:]}, {300, 5, nil},
+		} {
+			ctx := eventstore.Within(t.Context(), 1<<20)
+			got, err := s.ReadShard(ctx, o.lease.Shard, c.after, c.limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantEvents(t, got, c.want)
+			ctx = eventstore.Within(t.Context(), 1<<20)
+			if got, err = s.ReadEntity(ctx, a, "a", c.after, c.limit); err != nil {
+				t.Fatal(err)
+			}
+			wantEvents(t, got, c.want)
+		}
+	}},
 	{"a page ends with the event that reaches the bytes it may have", func(t *testing.T, s eventstore.Store) {
 		o := single(t, s)
 		events := deposits("a", 10)
