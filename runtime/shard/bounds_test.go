@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/leftfold/leftfold/runtime/eventstore"
 	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/shard"
 )
@@ -28,6 +29,43 @@ func TestACommandMayWriteSoManyBytesAndNoMore(t *testing.T) {
 			t.Errorf("%d events are stored, want 1", n)
 		}
 	})
+}
+
+// A page of a load ends at its bytes, which is not the end of the entity.
+func TestALoadReadsLargeEventsInPagesAndMissesNone(t *testing.T) {
+	const size, events = 300_000, 30
+	for name, every := range map[string]int{"from the first event": -1, "from a snapshot": 7} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, define(func(d *shard.Definition) { d.SnapshotEvery = every }))
+				for range events {
+					r.must("a", "Bloat", fmt.Sprintf(`{"n":%d}`, size))
+					time.Sleep(2 * time.Second)
+				}
+				pages, largest := 0, 0
+				other := r.another(define(func(d *shard.Definition) { d.SnapshotEvery = -1 }))
+				other.store.set(func() {
+					other.store.readEntity = func(_ string, next func() ([]eventstore.Event, error)) ([]eventstore.Event, error) {
+						page, err := next()
+						pages, largest = pages+1, max(largest, eventstore.DataBytes(page))
+						return page, err
+					}
+				})
+				if a := other.must("a", "Open", ""); a.Version != events+1 {
+					t.Errorf("the next event has version %d, want %d", a.Version, events+1)
+				}
+				if largest > 1<<20+size || every < 0 && pages != 8 {
+					t.Errorf("%d pages of up to %d bytes", pages, largest)
+				}
+				for version := int64(1); version <= events+1; version++ {
+					v, err := other.s.At(t.Context(), "a", version)
+					if err != nil || v.Version != version {
+						t.Errorf("at version %d: version %d, %v", version, v.Version, err)
+					}
+				}
+			})
+		})
+	}
 }
 
 // What gathers while a batch is in flight is a batch of its own, and no larger than

@@ -247,6 +247,7 @@ func (l loader) fold(ctx context.Context, id string, stop func(*eventstore.Event
 			out, err = nil, problem.New(problem.BehaviorFailed, "the entity's events cannot be folded")
 		}
 	}()
+	ctx = eventstore.Within(ctx, loadBytes)
 	out = &folded{}
 	out.at.state = l.behavior.Zero()
 	page, more, err := l.fromSnapshot(ctx, id, out, stop)
@@ -255,7 +256,7 @@ func (l loader) fold(ctx context.Context, id string, stop func(*eventstore.Event
 	}
 	if len(page) == 0 && more {
 		page, err = l.events(ctx, id, out.at.version)
-		more = len(page) == loadPage
+		more = mayGoOn(page)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var reading <-chan readPage
@@ -289,7 +290,7 @@ func (l loader) fold(ctx context.Context, id string, stop func(*eventstore.Event
 		next := <-reading
 		reading = nil
 		page, err = next.events, next.err
-		more = len(page) == loadPage
+		more = mayGoOn(page)
 	}
 	return nil, err
 }
@@ -351,7 +352,7 @@ func (l loader) fromSnapshot(ctx context.Context, id string, out *folded, stop f
 	}
 	out.at = fold{state: state, version: snap.Version, time: page[0].Meta.Time}
 	out.seq, out.hash, out.snapshot, out.remembered = snap.Seq, snap.Hash, snap.Version, records
-	return page[1:], len(page) == loadPage, nil
+	return page[1:], mayGoOn(page), nil
 }
 
 func (l loader) events(ctx context.Context, id string, after int64) ([]eventstore.Event, error) {

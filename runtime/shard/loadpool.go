@@ -1,6 +1,19 @@
 package shard
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+)
+
+// A load's page of events ends with the one with which their data reaches so many
+// bytes, for there are as many pages in memory as there are loads and replays.
+const loadBytes = 1 << 20
+
+// mayGoOn tells that there may be events after a page of a load.
+func mayGoOn(page []eventstore.Event) bool {
+	return len(page) == loadPage || eventstore.DataBytes(page) >= loadBytes
+}
 
 // loadPool runs loads, so many at a time. Its queue is bounded by the mailboxes:
 // an entity is in it once.
