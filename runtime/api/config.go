@@ -28,7 +28,8 @@ const (
 	// DefaultAnswerBytes is what the answers of all calls may take, from being read to
 	// being written, whose callers may be slow.
 	DefaultAnswerBytes = 64 << 20
-	// DefaultPages is how many pages of events are read at once: some more than a
+	// DefaultPages is how many calls read events at once, pages of them or a state of
+	// the past: some more than a
 	// store has connections for reading. Others wait for their turn.
 	DefaultPages = 8
 	// DefaultConnections is how many connections may be open: callers, proxies and
@@ -78,9 +79,8 @@ type Config struct {
 	Calls     int
 	BodyBytes int64
 	// AnswerBytes bounds what answers take; beyond it a read is answered Overloaded, a
-	// command never, and a stream ends, to be resumed. Pages bounds the pages of
-	// events that are being read: a read that waits for its turn until its time ends
-	// is answered Overloaded.
+	// command never, and a stream ends, to be resumed. Pages bounds the calls that read
+	// events: one that waits for its turn until its time ends is answered Overloaded.
 	AnswerBytes int64
 	Pages       int
 	// Connections bounds the open connections. What comes on one more is answered

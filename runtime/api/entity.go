@@ -66,25 +66,38 @@ func (c *call) reader(p parameters) (read, error) {
 	case chosen && consistency != "strong" && consistency != "local":
 		return nil, problem.On(problem.InvalidParameter, "consistency", "must be strong or local")
 	case atVersion:
-		return func(ctx context.Context, aggregate, entity string) (shard.View, error) {
+		return c.inTurn(func(ctx context.Context, aggregate, entity string) (shard.View, error) {
 			view, err := c.Aggregates.ReadVersion(ctx, aggregate, entity, version)
 			if err == nil && view.Version < version {
 				err = problem.New(problem.NoSuchEntity, "the entity has no version %d yet", version)
 			}
 			return view, err
-		}, nil
+		}), nil
 	case atTime:
 		t, ok := parseTime(at)
 		if !ok {
 			return nil, problem.On(problem.InvalidParameter, "at", "must be a time as RFC 3339 has it, such as 2026-01-01T12:00:00Z (write + as %%2B)")
 		}
-		return func(ctx context.Context, aggregate, entity string) (shard.View, error) {
+		return c.inTurn(func(ctx context.Context, aggregate, entity string) (shard.View, error) {
 			return c.Aggregates.ReadAt(ctx, aggregate, entity, t)
-		}, nil
+		}), nil
 	}
 	return func(ctx context.Context, aggregate, entity string) (shard.View, error) {
 		return c.Aggregates.Read(ctx, aggregate, entity, consistency != "local")
 	}, nil
+}
+
+// inTurn makes a read of the past, which goes through pages of events, wait for its
+// turn among those who read them.
+func (c *call) inTurn(read read) read {
+	return func(ctx context.Context, aggregate, entity string) (shard.View, error) {
+		done, err := c.turn(ctx)
+		if err != nil {
+			return shard.View{}, err
+		}
+		defer done()
+		return read(ctx, aggregate, entity)
+	}
 }
 
 // entityPage is a page of an entity's events. Next is the version to go on

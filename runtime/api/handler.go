@@ -18,8 +18,8 @@ const retryAfter = time.Second
 type Handler struct {
 	Config
 	routes []route
-	// streams is a semaphore over the open event streams, pages one over the pages of
-	// events that are being read.
+	// streams is a semaphore over the open event streams, pages one over the calls that
+	// read events.
 	streams, pages chan struct{}
 	// calls are those under way, streams apart; bodies is what their bodies take,
 	// answers what their answers do.

@@ -154,3 +154,57 @@ func TestAConnectionBeyondTheLimitIsToldSo(t *testing.T) {
 	}
 	told.wantRest(t, "connections")
 }
+
+func TestConnectionsBeyondThoseThatAreToldSoWait(t *testing.T) {
+	cfg := newFakes(t).config()
+	cfg.Connections = 1
+	told := hear(&cfg)
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := NewHandler(cfg).Limit(inner)
+	accepted, ended := make(chan net.Conn, 2*surplus), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	var dialled []net.Conn
+	for range 1 + surplus + 3 {
+		c, err := net.Dial("tcp", inner.Addr().String()) // the kernel's backlog takes it
+		if err != nil {
+			t.Fatal(err)
+		}
+		dialled = append(dialled, c)
+	}
+	var open []net.Conn
+	for range 1 + surplus {
+		open = append(open, <-accepted)
+	}
+	if n := told.level("connections"); n != 1+surplus {
+		t.Errorf("told of %d connections, want %d", n, 1+surplus)
+	}
+	for range 3 { // each that ends lets one more in
+		_ = open[0].Close()
+		open = append(open[1:], <-accepted)
+		if n := told.level("connections"); n != 1+surplus {
+			t.Errorf("told of %d connections when one has taken another's place, want %d", n, 1+surplus)
+		}
+	}
+	_ = listener.Close()
+	<-ended
+	close(accepted)
+	for c := range accepted {
+		open = append(open, c)
+	}
+	for _, c := range append(open, dialled...) {
+		_ = c.Close()
+	}
+	told.wantRest(t, "connections")
+}

@@ -17,8 +17,7 @@ func answerBytes(events []eventstore.Event) int64 {
 	return int64(2*eventstore.DataBytes(events) + eventBytes*len(events))
 }
 
-// turn waits for a place among those who read pages of events, and gives what ends
-// it. Nobody holds more than one, and never while a caller reads.
+// turn waits for a place among those who read events, and gives what ends it. Nobody holds more than one, and never while a caller reads.
 func (c *call) turn(ctx context.Context) (done func(), err error) {
 	select {
 	case c.pages <- struct{}{}:
@@ -28,7 +27,7 @@ func (c *call) turn(ctx context.Context) (done func(), err error) {
 	if c.r.Context().Err() != nil || c.draining.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, c.over(problem.LimitPages, problem.New(problem.Overloaded, "%d pages of events are being read, as many as may be", c.Pages))
+	return nil, c.over(problem.LimitPages, problem.New(problem.Overloaded, "%d calls read events, as many as may at once", c.Pages))
 }
 
 // keep books bytes of an answer until the call ends, or lets go; with an error when

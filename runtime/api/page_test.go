@@ -188,7 +188,11 @@ func TestPagesOfEventsAreReadInTurn(t *testing.T) {
 		if took := time.Since(began); took != DefaultReadTimeout {
 			t.Errorf("a page that had no turn was refused after %s, want %s", took, DefaultReadTimeout)
 		}
-		d.told.wantRefusals(t, problem.LimitPages, 1)
+		for _, past := range []string{"version=1", "at=2026-01-01T12:00:00Z"} {
+			d.want(t, d.ask("GET", "/v1/aggregates/account/alice?"+past, ""), 429, "Overloaded")
+		}
+		d.want(t, d.ask("GET", "/v1/aggregates/account/alice", ""), 200, "balance") // it reads no page
+		d.told.wantRefusals(t, problem.LimitPages, 3)
 		// Whoever reads its answer slowly keeps nobody from reading.
 		close(gate)
 		d.want(t, <-answers, 200, "Deposited")

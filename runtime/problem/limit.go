@@ -13,7 +13,7 @@ const (
 	LimitBody        Limit = "body"        // the bytes of one body
 	LimitBodies      Limit = "bodies"      // the bytes of all bodies
 	LimitStreams     Limit = "streams"     // event streams open
-	LimitPages       Limit = "pages"       // pages of events being read
+	LimitPages       Limit = "pages"       // reads of pages of events
 	LimitAnswers     Limit = "answers"     // the bytes of all answers
 
 	// On the way (runtime/routing and runtime/peer).

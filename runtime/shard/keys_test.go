@@ -72,6 +72,40 @@ func TestAnEntityThatRemembersAsManyKeysAsItCanTakesNoNewOneUntilSomeGrowOld(t *
 	}
 }
 
+func TestTheFeedOfAShardKeepsNoMoreThanItMay(t *testing.T) {
+	for name, tt := range map[string]struct {
+		limit  func(*shard.Limits)
+		events int
+	}{
+		"in number": {func(l *shard.Limits) { l.FeedEvents = 7 }, 7},
+		// An event takes 512 bytes and its data.
+		"in bytes": {func(l *shard.Limits) { l.FeedBytes = 5500 }, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var bytes int64
+				r := newRig(t, limits(tt.limit), func(c *shard.Config, _ *shard.Definition) {
+					c.Observer.FeedBytes = func(_ string, delta int64) { bytes += delta }
+				})
+				r.must("a", "Open", "")
+				for range 50 {
+					r.must("a", "Deposit", `{"amount":1}`)
+				}
+				_, head, _ := r.s.Committed(0, 0)
+				if events, _, ok := r.s.Committed(head-int64(tt.events), 100); !ok || len(events) != tt.events {
+					t.Errorf("the last %d events are not there: %d, %t", tt.events, len(events), ok)
+				}
+				if _, _, ok := r.s.Committed(head-int64(tt.events)-1, 100); ok {
+					t.Errorf("more than %d events are kept", tt.events)
+				}
+				if each := int64(512 + len(`{"amount":1}`)); bytes != each*int64(tt.events) {
+					t.Errorf("told of %d bytes, want %d", bytes, each*int64(tt.events))
+				}
+			})
+		})
+	}
+}
+
 func TestTheFeedsOfAHostKeepNoMoreThanTheyMayTogether(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var bytes int64
