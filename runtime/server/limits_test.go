@@ -124,3 +124,36 @@ func TestAStartThatFailsSaysWhyAndLeavesNothingBehind(t *testing.T) {
 	}
 	r.add(t, "e")
 }
+
+func TestWhatMeetsALimitIsCountedUnderItsName(t *testing.T) {
+	r := start(t, sqlitePlace(t), probe(t))
+	ones := func(n int) string { return `{"items":[` + strings.TrimSuffix(strings.Repeat("1,", n), ",") + `]}` }
+	text := `{"text":"` + strings.Repeat("x", 700_000) + `"}`
+	r.ok(t, post(probePath("e")+"/Grow", text))
+	for _, c := range []struct {
+		limit, command, body string
+		status               int
+	}{
+		{"expression_cost", "Burn", ones(300), 500},
+		{"events", "AddAll", ones(1001), 500},
+		{"state", "Grow", text, 413},
+		{"body", "Grow", strings.Repeat(" ", 1<<20+1), 413},
+	} {
+		series := `leftfold_refusals_total{limit="` + c.limit + `"}`
+		if got := r.metric(t, series); got != "0" {
+			t.Errorf("%s is %q before", series, got)
+		}
+		if a := r.do(t, post(probePath("e")+"/"+c.command, c.body, "Idempotency-Key", c.limit)); a.status != c.status {
+			t.Errorf("%s: %d %s", c.limit, a.status, a.text)
+		}
+		if got := r.metric(t, series); got != "1" {
+			t.Errorf("%s is %q, want 1", series, got)
+		}
+	}
+	if a := r.do(t, post(probePath("e")+"/Burn", ones(300), "Idempotency-Key", "expression_cost")); a.header.Get("Idempotent-Replay") != "true" {
+		t.Errorf("the same key again: %d %s", a.status, a.text)
+	}
+	if got := r.metric(t, `leftfold_refusals_total{limit="expression_cost"}`); got != "1" {
+		t.Errorf("a remembered answer was counted: %s", got)
+	}
+}
