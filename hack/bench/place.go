@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore"
@@ -45,7 +46,8 @@ func newFolder() (place, error) {
 	return place{
 		flags: []string{"--data", folder},
 		open: func(ctx context.Context) (eventstore.Store, error) {
-			return sqlite.Open(ctx, sqlite.Options{Dir: folder, Logger: slog.New(slog.DiscardHandler)})
+			// Where leftfold dev keeps the events of the sample's store.
+			return sqlite.Open(ctx, sqlite.Options{Dir: filepath.Join(folder, "bank"), Logger: slog.New(slog.DiscardHandler)})
 		},
 		end: func() { _ = os.RemoveAll(folder) },
 	}, nil
