@@ -57,7 +57,7 @@ type Limits struct {
 	BatchBytes    int
 
 	// MemoryBytes (16 MiB) bounds the entities in memory, over all shards: some
-	// 15,000 small ones. The collector lets garbage of the same size gather, so
+	// 15,000 small ones, or 3,500 that have had many commands. The collector lets garbage of the same size gather, so
 	// each byte of this and of FeedsBytes costs two resident: with 32 and 16 MiB a
 	// process had 183 MiB, of which 53 before the first command.
 	MemoryBytes int64
