@@ -106,7 +106,7 @@ func (w *window) makeRoom() {
 		return
 	}
 	kept, sums := w.recent[w.first:], w.sums[w.first:]
-	if want := len(kept) + len(kept)/4 + 4; want > cap(w.recent) || want < cap(w.recent)/2 {
+	if want := len(kept) + len(kept)/4 + 2; want > cap(w.recent) || want < cap(w.recent)/2 {
 		w.recent = append(make([]record, 0, want), kept...)
 		w.sums = append(make([]uint64, 0, want), sums...)
 	} else {
