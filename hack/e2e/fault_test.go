@@ -217,18 +217,19 @@ func panicShards(t *testing.T, bank *stage.Bank, victim stage.Pod) time.Time {
 }
 
 func killLeader(t *testing.T, bank *stage.Bank, _ stage.Pod) time.Time {
-	leader, err := bank.Leader(t.Context())
+	holder, err := bank.Holder(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	leader, _, _ := strings.Cut(holder, "_")
 	at, err := bank.KillOperator(t.Context(), leader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 30*time.Second, func() error {
-		now, err := bank.Leader(t.Context())
-		if err == nil && now == leader {
-			err = fmt.Errorf("%s still holds the lease", now)
+		now, err := bank.Holder(t.Context())
+		if err == nil && (now == holder || now == "") {
+			err = fmt.Errorf("%q holds the lease", now)
 		}
 		return err
 	})

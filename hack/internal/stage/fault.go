@@ -26,19 +26,11 @@ func (s *Stage) signal(ctx context.Context, podUID, container string, signal sys
 	return at, nil
 }
 
-// Leader names the operator pod that holds the lease.
-func (s *Stage) Leader(ctx context.Context) (string, error) {
-	holder, err := s.Kubectl(ctx, "get", "lease", "-n", Namespace, "leftfold-operator", "-o", "jsonpath={.spec.holderIdentity}")
-	if err != nil {
-		return "", err
-	}
-	// controller-runtime appends _UUID to the host's name.
-	for i := range holder {
-		if holder[i] == '_' {
-			return holder[:i], nil
-		}
-	}
-	return holder, nil
+// Holder is the process that holds the operator's lease: its pod's name, _ and an id
+// of its own. A process that is killed and starts anew in its pod is another one,
+// and may be the next to get the lease.
+func (s *Stage) Holder(ctx context.Context) (string, error) {
+	return s.Kubectl(ctx, "get", "lease", "-n", Namespace, "leftfold-operator", "-o", "jsonpath={.spec.holderIdentity}")
 }
 
 // KillOperator sends SIGKILL to an operator pod's process.
