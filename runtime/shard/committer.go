@@ -20,7 +20,8 @@ const (
 // after the first that is under way. Fewer wait for one of them to end, and not for
 // long, since one may hang. Over HTTP, 128 callers on 16 shards made four statements
 // of four to eight events run at once, which cost the database and this process
-// more than what they held; gathered they gave a quarter more commands.
+// more than what they held. Gathered, and with projections that gather longer, too,
+// there were a quarter more commands; two at once at most gave a seventh by itself.
 const (
 	rowsBeside = 32
 	gatherFor  = 5 * time.Millisecond

@@ -62,24 +62,35 @@ func (s *Store) Shards(ctx context.Context, aggregate eventstore.AggregateID) ([
 
 // list reads all rows of a query.
 func list[T any](ctx context.Context, s *Store, query *sql.Stmt, scan func(*sql.Rows) (T, error), args ...any) ([]T, error) {
+	var all []T
+	err := each(ctx, s, query, scan, func(one T) bool {
+		all = append(all, one)
+		return true
+	}, args...)
+	return all, err
+}
+
+// each gives take the rows of a query, until it has enough.
+func each[T any](ctx context.Context, s *Store, query *sql.Stmt, scan func(*sql.Rows) (T, error), take func(T) bool, args ...any) error {
 	if !s.begin() {
-		return nil, errClosed
+		return errClosed
 	}
 	defer s.calls.Done()
 	rows, err := query.QueryContext(ctx, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	var all []T
 	for rows.Next() {
 		one, err := scan(rows)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, one)
+		if !take(one) {
+			break
+		}
 	}
-	return all, rows.Err()
+	return rows.Err()
 }
 
 // ReadShard implements eventstore.Reader.
