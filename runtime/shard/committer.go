@@ -8,11 +8,12 @@ import (
 	"github.com/leftfold/leftfold/runtime/eventstore"
 )
 
-// One Append takes so many shards and events; more wait for the next one, which
-// is as good as concurrent.
+// One Append takes so many shards, events and bytes of events; more wait for the
+// next one, which is as good as concurrent. The batch of one shard always goes.
 const (
 	maxAppendShards = 64
 	maxAppendEvents = 8192
+	maxAppendBytes  = 16 << 20
 )
 
 // One Append may always have a second one beside it; a further one is worth its own
@@ -29,6 +30,7 @@ const (
 
 type submission struct {
 	batch eventstore.Batch
+	bytes int // of its events
 	done  func(eventstore.AppendResult)
 }
 
@@ -117,10 +119,11 @@ func (c *committer) next(group []submission) []submission {
 	for !c.worthwhile() && !(c.closed && len(c.ready) == 0) {
 		c.come.Wait()
 	}
-	events, n := 0, 0
+	events, bytes, n := 0, 0, 0
 	for ; n < len(c.ready) && n < maxAppendShards; n++ {
 		events += len(c.ready[n].batch.Events)
-		if n > 0 && events > maxAppendEvents {
+		bytes += c.ready[n].bytes
+		if n > 0 && (events > maxAppendEvents || bytes > maxAppendBytes) {
 			break
 		}
 	}

@@ -1,0 +1,47 @@
+package shard
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+)
+
+func TestAnAppendTakesSoManyShardsEventsAndBytesAndOneBatchAtLeast(t *testing.T) {
+	type batch struct{ events, bytes int }
+	for name, tt := range map[string]struct {
+		ready []batch
+		want  []int // batches of each append
+	}{
+		"all that fits":            {[]batch{{1, 10}, {2, 20}, {3, 30}}, []int{3}},
+		"shards":                   {make([]batch, maxAppendShards+1), []int{maxAppendShards, 1}},
+		"events":                   {[]batch{{maxAppendEvents, 1}, {1, 1}, {maxAppendEvents - 1, 1}}, []int{1, 2}},
+		"bytes":                    {[]batch{{1, maxAppendBytes / 2}, {1, maxAppendBytes / 2}, {1, 1}}, []int{2, 1}},
+		"a batch beyond all of it": {[]batch{{2 * maxAppendEvents, 2 * maxAppendBytes}, {1, 1}}, []int{1, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &committer{closed: true} // what is ready goes at once
+			c.come = sync.NewCond(&c.mu)
+			for _, b := range tt.ready {
+				c.ready = append(c.ready, submission{batch: eventstore.Batch{Events: make([]eventstore.Event, b.events)}, bytes: b.bytes})
+				c.rows += b.events
+			}
+			var got []int
+			for {
+				group := c.next(nil)
+				if len(group) == 0 {
+					break
+				}
+				got = append(got, len(group))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("batches of each append (-want +got):\n%s", diff)
+			}
+			if c.rows != 0 {
+				t.Errorf("%d rows are left over", c.rows)
+			}
+		})
+	}
+}
