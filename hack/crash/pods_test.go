@@ -259,7 +259,7 @@ func TestAProcessIsFrozenAndNobodyTellsTheOther(t *testing.T) {
 			frozen, other := p.pods[round%2], p.pods[1-round%2]
 			p.freeze(frozen, other, func() {
 				begun, deadline := time.Now(), time.After(patience)
-				for w.pulse.Resumed(begun) == nil {
+				for w.witness.Pulse.Resumed(begun) == nil {
 					select {
 					case <-deadline:
 						t.Fatal("the other does not take over")
@@ -319,7 +319,7 @@ const beats = 300 * time.Millisecond
 // tells what is served meanwhile, enters by the other; the load by both.
 func (p *pair) freeze(frozen, other *pod, meanwhile func()) {
 	t := p.w.t
-	p.w.pulse.Enter(other.url)
+	p.w.witness.Pulse.Enter(other.url)
 	wait(beats)
 	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)

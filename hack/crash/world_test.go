@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/hack/internal/history"
-	"github.com/leftfold/leftfold/hack/internal/ledger"
+	"github.com/leftfold/leftfold/hack/internal/witness"
 )
 
 var (
@@ -43,16 +43,14 @@ const (
 	blockRounds = 10
 )
 
-// world is a bank, those who use it, and what they remember.
+// world is a bank and those who use it.
 type world struct {
 	t       *testing.T
 	binary  string
 	random  *rand.Rand
 	seed    uint64
-	url     string // where verify asks
-	books   *ledger.Books
-	history *history.History
-	pulse   *ledger.Pulse
+	doors   []string
+	witness *witness.Witness
 	// gone gives the processes that must not end by themselves.
 	gone func() []<-chan struct{}
 	// mayBreak: callers may lose their connections.
@@ -91,7 +89,7 @@ func campaign(t *testing.T, begin func(t *testing.T, w *world)) {
 	for block := uint64(0); more() && ended; block++ {
 		ended = false
 		t.Run(fmt.Sprintf("from round %d", round), func(t *testing.T) {
-			w := &world{t: t, binary: build(t), seed: *seed + block<<32, random: rand.New(rand.NewPCG(*seed, block)), history: history.New()}
+			w := &world{t: t, binary: build(t), seed: *seed + block<<32, random: rand.New(rand.NewPCG(*seed, block))}
 			begin(t, w)
 			w.open()
 			for range blockRounds {
@@ -107,30 +105,24 @@ func campaign(t *testing.T, begin func(t *testing.T, w *world)) {
 		})
 	}
 	if round == 0 && !t.Failed() {
-		t.Skip("SKIPPED, this proves nothing: there was no round")
+		t.Fatal("there was no round, so nothing is shown: -rounds or -duration is to be more than 0")
 	}
 	t.Logf("%d rounds, seed %d, longest after a fault's end: %s; judged: %+v", round, *seed, worst, counts)
 }
 
-// enter makes the books of a bank with these doors.
-func (w *world) enter(doors ...string) {
-	w.url = doors[0]
-	w.books = ledger.New(doors[0], fmt.Sprintf("run%d", w.seed%1e6))
-	w.books.Enter(doors...)
-	w.books.Observe(w.history.Command)
-	w.books.Conditional(5)
-}
+// enter says where the customers of the bank come in.
+func (w *world) enter(doors ...string) { w.doors = doors }
 
 func (w *world) open() {
 	w.t.Helper()
-	if err := w.books.Open(w.t.Context(), accounts); err != nil {
-		w.t.Fatal(err)
-	}
 	var err error
-	if w.pulse, err = w.books.Shards(w.t.Context()); err != nil {
+	w.witness, err = witness.Open(w.t.Context(), witness.Config{
+		Doors: w.doors, Run: fmt.Sprintf("run%d", w.seed%1e6), Accounts: accounts, Connections: connections, Readers: readers,
+		PulseEvery: pulseEvery, Binary: w.binary,
+	})
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.pulse.Every = pulseEvery
 }
 
 // round drives the bank, lets the fault happen, waits until all is well again, and
@@ -143,15 +135,11 @@ func (w *world) round(number int) {
 	var load sync.WaitGroup
 	defer load.Wait()
 	defer cancel()
-	load.Go(func() { w.books.Drive(ctx, accounts, connections, w.seed+uint64(number)) })
-	load.Go(func() { w.pulse.Beat(ctx) })
-	for r := range readers {
-		load.Go(func() { w.read(ctx, rand.New(rand.NewPCG(w.seed+uint64(number), 100+uint64(r)))) })
-	}
+	load.Go(func() { w.witness.Live(ctx, w.seed+uint64(number)) })
 	wait(soonest + time.Duration(w.random.Int64N(int64(latest-soonest))))
 	w.stillThere()
 	ended := w.fault(number)
-	w.pulse.Enter()
+	w.witness.Pulse.Enter()
 	l := w.recovered(ctx, ended)
 	wait(afterwards)
 	w.stillThere()
@@ -164,7 +152,7 @@ func (w *world) round(number int) {
 	settle, done := context.WithTimeout(t.Context(), patience)
 	defer done()
 	stopped := time.Now()
-	if err := w.books.Settle(settle); err != nil {
+	if err := w.witness.Books.Settle(settle); err != nil {
 		t.Fatalf("round %d, seed %d: %v", number, *seed, err)
 	}
 	l.settled = time.Since(stopped)
@@ -181,7 +169,7 @@ func (w *world) round(number int) {
 // that it may be sent again.
 func (w *world) allAnswered(number int) {
 	w.t.Helper()
-	all := w.books.Failures()
+	all := w.witness.Books.Failures()
 	for _, f := range all[w.failures:] {
 		if f.Err != nil {
 			w.t.Errorf("round %d, seed %d: a caller of a living process got no answer: %v", number, *seed, f)
@@ -194,79 +182,12 @@ func (w *world) allAnswered(number int) {
 func (w *world) compare(number int, l lapse) {
 	t := w.t
 	t.Helper()
-	for _, account := range w.everyone() {
-		if !w.view(t.Context(), account, 0) {
-			t.Errorf("round %d: %s gives no answer", number, account)
-		}
-	}
-	totals, err := w.books.Check(t.Context())
-	if err != nil {
-		t.Fatalf("round %d, seed %d: %v", number, *seed, err)
-	}
-	counts, err := w.history.Check(totals.Balances)
+	totals, counts, err := w.witness.Compare(t.Context())
 	if err != nil {
 		t.Fatalf("round %d, seed %d: %v", number, *seed, err)
 	}
 	w.totals.Add(counts)
-	out, err := exec.CommandContext(t.Context(), w.binary, "verify", "--server", w.url).CombinedOutput()
-	if err != nil {
-		t.Fatalf("round %d, seed %d: leftfold verify: %v\n%s", number, *seed, err, out)
-	}
 	t.Logf("round %d: %d accepted, %d refused, %d events; %+v; %s", number, totals.Accepted, totals.Refused, totals.Events, counts, l)
-}
-
-func (w *world) everyone() []string {
-	all := w.pulse.Accounts()
-	for i := range accounts {
-		all = append(all, w.books.Account(i))
-	}
-	return all
-}
-
-// read reads until ctx ends, and notes what it is told.
-func (w *world) read(ctx context.Context, random *rand.Rand) {
-	everyone := w.everyone()
-	for ctx.Err() == nil {
-		account := everyone[random.IntN(len(everyone))]
-		latest := w.books.Latest(account)
-		ok := false
-		switch random.IntN(4) {
-		case 0:
-			ok = w.view(ctx, account, 1+random.Int64N(latest.Version+1))
-		case 1:
-			ok = w.row(ctx, account, latest)
-		case 2:
-			ok = w.row(ctx, account, ledger.Acknowledged{})
-		default:
-			ok = w.view(ctx, account, 0)
-		}
-		pause := 5 * time.Millisecond
-		if !ok {
-			pause = 20 * time.Millisecond
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-	}
-}
-
-func (w *world) view(ctx context.Context, account string, version int64) bool {
-	began := time.Now()
-	v, err := w.books.View(ctx, account, version)
-	if err == nil {
-		w.history.Read(account, version, v, began, time.Now())
-	}
-	return err == nil
-}
-
-func (w *world) row(ctx context.Context, account string, after ledger.Acknowledged) bool {
-	began := time.Now()
-	v, err := w.books.Row(ctx, account, after.Position, time.Second)
-	if err == nil {
-		w.history.Row(account, after.Version, v, began, time.Now())
-	}
-	return err == nil
 }
 
 // recovered waits until each shard has taken a write, a read and a read of its row
@@ -291,14 +212,14 @@ func (w *world) recovered(ctx context.Context, ended time.Time) (l lapse) {
 			*took = max(*took, time.Since(ended))
 		})
 	}
-	first(&l.writes, func() bool { return w.pulse.Resumed(ended) != nil })
-	for _, account := range w.pulse.Accounts() {
-		first(&l.reads, func() bool { return w.view(ctx, account, 0) })
-		first(&l.rows, func() bool { return w.row(ctx, account, w.books.Latest(account)) })
+	first(&l.writes, func() bool { return w.witness.Pulse.Resumed(ended) != nil })
+	for _, account := range w.witness.Pulse.Accounts() {
+		first(&l.reads, func() bool { return w.witness.View(ctx, account, 0) })
+		first(&l.rows, func() bool { return w.witness.Row(ctx, account, w.witness.Books.Latest(account)) })
 	}
 	all.Wait()
 	if ctx.Err() != nil {
-		failures := w.books.Failures()
+		failures := w.witness.Books.Failures()
 		w.t.Fatalf("no recovery within %s of the fault's end, seed %d; the last failures: %v", patience, *seed, failures[max(0, len(failures)-20):])
 	}
 	return l

@@ -59,6 +59,7 @@ type Books struct {
 	latest      map[string]Acknowledged
 	observe     func(Call)
 	conditional int
+	rest        time.Duration
 }
 
 // Failure is a call that did not settle its command: the door could not be
@@ -180,12 +181,14 @@ func (b *Books) Drive(ctx context.Context, n, connections int, seed uint64) {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(seed, uint64(c)))
 			for ctx.Err() == nil {
-				op := b.random(random, n)
-				if _, err := b.send(ctx, op); err != nil {
-					// The runtime is gone or going: give way until it is back.
+				rest := b.rest
+				if _, err := b.send(ctx, b.random(random, n)); err != nil {
+					rest = max(rest, 20*time.Millisecond) // the runtime is gone or going
+				}
+				if rest > 0 {
 					select {
 					case <-ctx.Done():
-					case <-time.After(20 * time.Millisecond):
+					case <-time.After(rest):
 					}
 				}
 			}

@@ -53,6 +53,10 @@ func (b *Books) Observe(f func(Call)) { b.observe = f }
 // is sent.
 func (b *Books) Conditional(n int) { b.conditional = n }
 
+// Rest has each connection of Drive pause between two commands, so that there is a
+// load and a machine besides. It is called before any command is sent.
+func (b *Books) Rest(pause time.Duration) { b.rest = pause }
+
 // Acknowledged is what a caller knows of an account.
 type Acknowledged struct {
 	Version  int64
