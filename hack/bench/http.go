@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -125,25 +124,6 @@ func (s *served) post(ctx context.Context, entity, command, body string) error {
 	return err
 }
 
-// resident gives the process's memory, now and at its peak, in MiB.
-func (s *served) resident() (now, peak float64) {
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
-	for line := range strings.Lines(string(status)) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 {
-			continue
-		}
-		kibibytes, _ := strconv.ParseFloat(fields[1], 64)
-		switch fields[0] {
-		case "VmRSS:":
-			now = kibibytes / 1024
-		case "VmHWM:":
-			peak = kibibytes / 1024
-		}
-	}
-	return now, peak
-}
-
 // overHTTP measures commands over HTTP against the ceiling, and what they leave
 // behind in the projection; then one connection alone against one append alone.
 func overHTTP(ctx context.Context, o options, p place, ceiling float64, alone time.Duration) error {
@@ -189,8 +169,11 @@ func overHTTP(ctx context.Context, o options, p place, ceiling float64, alone ti
 		note("  projection behind the log by %.1f ms in the median, %.1f ms at most (%d looks), %.1f ms at the end",
 			milliseconds(during[n/2]), milliseconds(during[n-1]), n, milliseconds(after))
 	}
-	now, peak := s.resident()
-	note("  leftfold's memory %.0f MiB, at its peak %.0f MiB", now, peak)
+	memory, err := s.Status("VmRSS", "VmHWM")
+	if err != nil {
+		return err
+	}
+	note("  leftfold's memory %d MiB, at its peak %d MiB", memory[0]>>10, memory[1]>>10)
 	one, err := s.load(ctx, 1, o.duration/2)
 	if err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,14 +24,11 @@ import (
 
 const bank = "../../config/samples/bank"
 
-// build makes the binary that users run, without the symbols of a debugger.
 func build(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "leftfold")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", binary, "github.com/leftfold/leftfold/runtime")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build leftfold: %v\n%s", err, out)
+	if err := ledger.Build(t.Context(), binary); err != nil {
+		t.Fatal(err)
 	}
 	return binary
 }
@@ -59,27 +55,17 @@ type process struct {
 // kib reads a figure of /proc/PID/status, such as VmRSS, in KiB.
 func (p *process) kib(t *testing.T, name string) int {
 	t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.ID()))
+	figures, err := p.Status(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, name+":"); ok {
-			n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
-	}
-	t.Fatalf("no %s in /proc", name)
-	return 0
+	return figures[0]
 }
 
 // files counts the process's open file descriptors.
 func (p *process) files(t *testing.T) int {
 	t.Helper()
-	names, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.ID()))
+	names, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID()))
 	if err != nil {
 		t.Fatal(err)
 	}

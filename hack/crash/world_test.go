@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/hack/internal/history"
+	"github.com/leftfold/leftfold/hack/internal/ledger"
 	"github.com/leftfold/leftfold/hack/internal/witness"
 )
 
@@ -264,13 +264,7 @@ func run(m *testing.M) int {
 // build builds the binary under test once, as users get it.
 func build(t *testing.T) string {
 	t.Helper()
-	built.once.Do(func() {
-		cmd := exec.Command("go", "build", "-o", built.binary, "../../runtime")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("go build: %w\n%s", err, out)
-		}
-	})
+	built.once.Do(func() { built.err = ledger.Build(context.Background(), built.binary) })
 	if built.err != nil {
 		t.Fatal(built.err)
 	}

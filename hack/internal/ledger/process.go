@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -99,5 +101,33 @@ func (p *Process) Stop() int {
 // Gone is closed when the process has ended.
 func (p *Process) Gone() <-chan struct{} { return p.gone }
 
-// ID is its process id.
-func (p *Process) ID() int { return p.cmd.Process.Pid }
+// Status reads figures of /proc/PID/status that are in KiB, such as VmRSS.
+func (p *Process) Status(names ...string) ([]int, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		return nil, err
+	}
+	figures := make([]int, len(names))
+	for i, name := range names {
+		_, rest, found := strings.Cut("\n"+string(data), "\n"+name+":")
+		figure, unit, _ := strings.Cut(rest, " kB")
+		if !found || unit == "" {
+			return nil, fmt.Errorf("/proc tells no %s in kB", name)
+		}
+		if figures[i], err = strconv.Atoi(strings.TrimSpace(figure)); err != nil {
+			return nil, fmt.Errorf("/proc: %s: %w", name, err)
+		}
+	}
+	return figures, nil
+}
+
+// Build makes the binary that users run, at the path.
+func Build(ctx context.Context, path string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", path,
+		"github.com/leftfold/leftfold/runtime")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build leftfold: %w\n%s", err, out)
+	}
+	return nil
+}
