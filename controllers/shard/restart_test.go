@@ -253,23 +253,42 @@ func TestAProjectionThatOnlyGetsOnIsToldEveryTenSeconds(t *testing.T) {
 }
 
 func TestASteadyRuntimeChangesNothing(t *testing.T) {
-	inWorld(t, bank, func(w *world) {
-		w.add(3, 1)
-		w.pass(30 * time.Second)
-		epochs := w.store.epochs()
-		w.mu.Lock()
-		w.changed = nil
-		w.mu.Unlock()
-		w.pass(5 * time.Minute)
-		if w.store.epochs() != epochs {
-			t.Error("shards moved")
+	inWorld(t, bank, func(w *world) { w.wantSteady() })
+}
+
+// A network that is slow, and slow all the time, is none that has failed: neither a
+// delay that no ping notices nor one of most of the heartbeat's timeout.
+func TestASlowNetworkTakesNoShardFromAnybody(t *testing.T) {
+	for _, delay := range []time.Duration{50 * time.Millisecond, 400 * time.Millisecond} {
+		t.Run(delay.String(), func(t *testing.T) {
+			inWorld(t, bank, func(w *world) {
+				w.delay = delay
+				w.wantSteady()
+				w.wantOwned(w.order...)
+			})
+		})
+	}
+}
+
+// wantSteady lets three pods share the shards, and fails if anything changes in the
+// five minutes after that.
+func (w *world) wantSteady() {
+	w.t.Helper()
+	w.add(3, 1)
+	w.pass(30 * time.Second)
+	epochs := w.store.epochs()
+	w.mu.Lock()
+	w.changed = nil
+	w.mu.Unlock()
+	w.pass(5 * time.Minute)
+	if w.store.epochs() != epochs {
+		w.t.Error("shards moved")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.changed {
+		if c.runtime || len(c.aggregates)+len(c.projections)+len(c.shards) > 0 {
+			w.t.Errorf("the view changed: %+v", c)
 		}
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		for _, c := range w.changed {
-			if c.runtime || len(c.aggregates)+len(c.projections)+len(c.shards) > 0 {
-				t.Errorf("the view changed: %+v", c)
-			}
-		}
-	})
+	}
 }

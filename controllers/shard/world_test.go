@@ -26,6 +26,9 @@ type world struct {
 	stop  context.CancelFunc
 	done  chan struct{}
 
+	// delay is what every message takes, either way.
+	delay time.Duration
+
 	mu      sync.Mutex
 	pods    map[types.UID]*worldPod
 	order   []*worldPod
@@ -264,14 +267,17 @@ func (l *memoryLine) serve(ctx context.Context, process *process) eventKind {
 	case <-l.severed:
 	default:
 	}
+	there, arrive := l.world.path()
+	defer arrive()
+	back, reach := l.world.path()
+	defer reach()
 	welcome := true
 	err := process.admit(&leftfoldv1.Hello{PodUid: string(l.uid), Term: 1}, func(r *leftfoldv1.ControlReply) {
+		kind := heard
 		if welcome {
-			welcome = false
-			l.tell(ctx, event{kind: opened, reply: r})
-			return
+			welcome, kind = false, opened
 		}
-		l.tell(ctx, event{kind: heard, reply: r})
+		back(func() { l.tell(ctx, event{kind: kind, reply: r}) })
 	})
 	if err != nil {
 		l.tell(ctx, event{kind: unanswered})
@@ -280,7 +286,8 @@ func (l *memoryLine) serve(ctx context.Context, process *process) eventKind {
 	defer process.leave(process.current())
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
-	process.receive(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Ping{Ping: &leftfoldv1.Ping{}}})
+	ping := &leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Ping{Ping: &leftfoldv1.Ping{}}}
+	there(func() { process.receive(ping) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -289,11 +296,40 @@ func (l *memoryLine) serve(ctx context.Context, process *process) eventKind {
 			l.tell(ctx, event{kind: how})
 			return how
 		case r := <-l.requests:
-			process.receive(r)
+			there(func() { process.receive(r) })
 		case <-ticker.C:
-			process.receive(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Ping{Ping: &leftfoldv1.Ping{}}})
+			there(func() { process.receive(ping) })
 		}
 	}
+}
+
+// path is one direction of a connection: what it is given happens in order, each
+// after the world's delay. end breaks it; what is under way is lost.
+func (w *world) path() (give func(func()), end func()) {
+	if w.delay == 0 {
+		return func(f func()) { f() }, func() {}
+	}
+	type message struct {
+		due time.Time
+		do  func()
+	}
+	under, cut := make(chan message, 100_000), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-cut:
+				return
+			case m := <-under:
+				select {
+				case <-cut:
+					return
+				case <-time.After(time.Until(m.due)):
+					m.do()
+				}
+			}
+		}
+	}()
+	return func(f func()) { under <- message{time.Now().Add(w.delay), f} }, func() { close(cut) }
 }
 
 // deletedPods lists the pods whose deletion was asked for.
