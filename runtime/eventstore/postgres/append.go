@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
@@ -45,9 +46,12 @@ func (s *Store) openAppender(ctx context.Context) (*appender, error) {
 	spec.ready = func(ctx context.Context, conn *pgx.Conn) error {
 		ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
 		defer cancel()
-		_, err := conn.PgConn().Prepare(ctx, appendName, appendSQL, nil)
-		return err
+		if _, err := conn.PgConn().Prepare(ctx, appendName, appendSQL, nil); err != nil {
+			return err
+		}
+		return rehearse(ctx, conn.PgConn())
 	}
+	spec.kept = o.AppendConnections
 	pool, err := spec.open(ctx, s.config)
 	if err != nil {
 		return nil, err
@@ -59,6 +63,15 @@ func (s *Store) openAppender(ctx context.Context) (*appender, error) {
 		left:       &abandoned{limit: o.AbandonedConnections, patience: o.AbandonedTimeout},
 		stopped:    make(chan struct{}),
 	}, nil
+}
+
+// rehearse appends nothing: the server loads what it knows of the tables, and plans.
+func rehearse(ctx context.Context, conn *pgconn.PgConn) error {
+	var nothing appendStatement
+	if err := nothing.fill(nil); err != nil {
+		return err
+	}
+	return conn.ExecPrepared(ctx, appendName, nothing.values[:], binaryFormat, binaryFormat).Read().Err
 }
 
 var errClosed = fmt.Errorf("%w: the store is closed", eventstore.ErrNotAttempted)

@@ -37,8 +37,12 @@ const (
 
 // poolSpec is how one pool differs from the others.
 type poolSpec struct {
-	name     string
-	size     int
+	name string
+	size int
+	// kept is how many connections are there also when nobody needs them. What a pod
+	// that takes shards over needs at once is kept: to dial, to be checked and to plan
+	// takes longer than the claim, the load and the append themselves.
+	kept     int
 	cancel   cancelPolicy
 	settings map[string]string
 	// ready prepares a new connection, after its checks.
@@ -82,7 +86,7 @@ func parseURL(o Options) (*pgxpool.Config, error) {
 // open makes a pool whose connections are all checked before they are used.
 func (p poolSpec) open(ctx context.Context, base *pgxpool.Config) (*pgxpool.Pool, error) {
 	config := base.Copy()
-	config.MaxConns = int32(p.size)
+	config.MaxConns, config.MinConns = int32(p.size), int32(p.kept)
 	config.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) error {
 		p.guard(cc)
 		return nil

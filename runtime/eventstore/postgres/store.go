@@ -77,9 +77,11 @@ func (s *Store) open(ctx context.Context) (err error) {
 			_ = s.Close() // err says what went wrong first
 		}
 	}()
-	if s.control, err = s.pool("control", s.options.ControlConnections, neverCancel, map[string]string{
+	control := s.pool("control", s.options.ControlConnections, neverCancel, map[string]string{
 		"lock_timeout": milliseconds(s.options.ClaimTimeout),
-	}).open(ctx, s.config); err != nil {
+	})
+	control.kept = control.size
+	if s.control, err = control.open(ctx, s.config); err != nil {
 		return err
 	}
 	if err := s.inspect(ctx); err != nil {
@@ -88,7 +90,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	if s.query, err = s.pool("query", s.options.QueryConnections, mayCancel, nil).open(ctx, s.config); err != nil {
+	query := s.pool("query", s.options.QueryConnections, mayCancel, nil)
+	query.kept = query.size
+	if s.query, err = query.open(ctx, s.config); err != nil {
 		return err
 	}
 	if s.projection, err = s.pool("projection", s.options.ProjectionConnections, mayCancel, map[string]string{
