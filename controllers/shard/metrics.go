@@ -34,7 +34,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		plan: register(registry, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "leftfold_plan_seconds",
 			Help:    "Time to decide which pod owns which shard, and to ask for what follows.",
-			Buckets: prometheus.ExponentialBuckets(.0001, 3, 9),
+			Buckets: []float64{.0001, .0003, .001, .003, .01, .025, .05, .1, .25, 1},
 		})),
 		members: register(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "leftfold_members",

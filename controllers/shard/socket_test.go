@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/leftfold/leftfold/api/identity"
@@ -42,7 +43,10 @@ type fleetWorld struct {
 	client    client.Client
 	authority *identity.Authority
 	fleet     *Fleet
+	metrics   *prometheus.Registry // of the last Fleet
 	stop      func()
+	// writes counts what was written of Shards' status.
+	writes atomic.Int64
 
 	network, port, next int
 	pods                []*socketPod
@@ -83,9 +87,9 @@ func newFleetWorld(t testing.TB, aggregates map[string]int, objects ...client.Ob
 	}
 	w := &fleetWorld{
 		t: t, store: newStore(aggregates), authority: authority, network: int(networks.Add(1)),
-		client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-			WithStatusSubresource(&v1alpha1.Shard{}).Build(),
 	}
+	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1alpha1.Shard{}).
+		WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: w.patch}).Build()
 	t.Cleanup(func() {
 		if w.stop != nil {
 			w.stop()
@@ -95,6 +99,11 @@ func newFleetWorld(t testing.TB, aggregates map[string]int, objects ...client.Ob
 		}
 	})
 	return w
+}
+
+func (w *fleetWorld) patch(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, options ...client.SubResourcePatchOption) error {
+	w.writes.Add(1)
+	return c.SubResource(sub).Patch(ctx, o, p, options...)
 }
 
 // holder makes an identity of a name.
@@ -117,9 +126,10 @@ func (w *fleetWorld) lead(change ...func(*Config)) {
 	if w.stop != nil {
 		w.stop()
 	}
+	w.metrics = prometheus.NewRegistry()
 	config := Config{
 		Client: w.client, Identity: w.holder(w.authority, identity.OperatorName),
-		Metrics: prometheus.NewRegistry(), Log: logr.Discard(), Port: w.port,
+		Metrics: w.metrics, Log: logr.Discard(), Port: w.port,
 	}
 	for _, c := range change {
 		c(&config)
