@@ -2,6 +2,7 @@ package shard
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,7 +23,7 @@ func TestAnAppendTakesSoManyShardsEventsAndBytesAndOneBatchAtLeast(t *testing.T)
 		"a batch beyond all of it": {[]batch{{2 * maxAppendEvents, 2 * maxAppendBytes}, {1, 1}}, []int{1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := &committer{closed: true} // what is ready goes at once
+			c := &committer{closed: true, pending: new(atomic.Int64)} // what is ready goes at once
 			c.come = sync.NewCond(&c.mu)
 			for _, b := range tt.ready {
 				c.ready = append(c.ready, submission{batch: eventstore.Batch{Events: make([]eventstore.Event, b.events)}, bytes: b.bytes})
@@ -43,5 +44,26 @@ func TestAnAppendTakesSoManyShardsEventsAndBytesAndOneBatchAtLeast(t *testing.T)
 				t.Errorf("%d rows are left over", c.rows)
 			}
 		})
+	}
+}
+
+func TestAnAppendWaitsForOthersOnlyUnderLoad(t *testing.T) {
+	for name, tt := range map[string]struct {
+		pending int64
+		busy    int
+		want    int
+	}{
+		"one command":                         {1, 0, 0},
+		"few":                                 {calm, 1, 0},
+		"as many as wait for each other":      {calm + 4*portion, 0, 4},
+		"beside one":                          {calm + 4*portion, 1, 4},
+		"beside two":                          {calm + 4*portion, 2, rowsBeside},
+		"so many that a batch is full sooner": {100_000, 3, max(most, 2*rowsBeside)},
+	} {
+		c := &committer{pending: new(atomic.Int64), busy: tt.busy}
+		c.pending.Store(tt.pending)
+		if got := max(c.enough(), 0); got != tt.want {
+			t.Errorf("%s: %d rows are enough, want %d", name, got, tt.want)
+		}
 	}
 }

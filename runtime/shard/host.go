@@ -30,6 +30,7 @@ type Host struct {
 	loads     *loadPool
 	memory    atomic.Int64
 	held      atomic.Int64 // bytes of all mailboxes
+	pending   atomic.Int64 // requests in all mailboxes
 	keys      atomic.Int64 // bytes of all keys that are remembered for their age
 	feeds     atomic.Int64 // bytes of all feeds
 	requests  requestPool
@@ -68,7 +69,7 @@ func NewHost(cfg Config) *Host {
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.serving.Store(&[]*Shard{})
-	h.committer = startCommitter(h.ctx, cfg.Store, cfg.Store.AppendConcurrency(), cfg.Limits.AppendTimeout)
+	h.committer = startCommitter(h.ctx, cfg.Store, cfg.Store.AppendConcurrency(), cfg.Limits.AppendTimeout, &h.pending)
 	h.checker = startChecker(h.ctx, cfg.Store, cfg.Limits.CallTimeout)
 	h.snapshots = startSnapshotWriter(h.ctx, &cfg)
 	h.pruner = &pruner{store: cfg.Store, timeout: cfg.Limits.CallTimeout, log: cfg.Logger}
@@ -222,7 +223,7 @@ func (h *Host) newShard(spec Spec, row eventstore.ShardState, generation int64) 
 		done: make(chan struct{}), caughtUp: make(chan struct{}),
 		box: mailbox{
 			maxCount: int64(l.MailboxCommands), maxBytes: l.MailboxBytes, wake: make(chan struct{}, 1),
-			maxHeld: l.HeldBytes, held: &h.held,
+			maxHeld: l.HeldBytes, held: &h.held, pending: &h.pending,
 		},
 		feed: feed{maxEvents: l.FeedEvents, maxBytes: l.FeedBytes, head: row.Head, host: h, aggregate: spec.Aggregate},
 	}

@@ -144,9 +144,10 @@ type mailbox struct {
 	maxBytes int64
 	count    atomic.Int64
 	bytes    atomic.Int64
-	// held are the bytes of all mailboxes of the host.
+	// held are the bytes of all mailboxes of the host, pending their requests.
 	maxHeld int64
 	held    *atomic.Int64
+	pending *atomic.Int64
 
 	mu      sync.Mutex
 	arrived []*request
@@ -161,6 +162,7 @@ func (m *mailbox) put(r *request) error {
 		m.count.Add(-1)
 		return overloaded(problem.LimitMailbox, "the shard holds as many commands as it can")
 	}
+	m.pending.Add(1)
 	bytes, held := m.bytes.Add(int64(r.bytes)), m.held.Add(int64(r.bytes))
 	if bytes > m.maxBytes {
 		m.release(r)
@@ -219,6 +221,7 @@ func (m *mailbox) close(err error) {
 // release gives a request's place back.
 func (m *mailbox) release(r *request) {
 	m.count.Add(-1)
+	m.pending.Add(-1)
 	m.bytes.Add(-int64(r.bytes))
 	m.held.Add(-int64(r.bytes))
 }
