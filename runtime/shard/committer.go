@@ -85,12 +85,11 @@ func (c *committer) submit(b submission) {
 	c.come.Signal()
 }
 
-// wait begins the time that what is ready may be kept waiting for.
+// wait begins the time that what is ready may be kept waiting for. It ends whether
+// it is enough now or not: that changes, and nothing else may come.
 func (c *committer) wait() {
 	c.since = time.Now()
-	if c.enough() > 0 {
-		time.AfterFunc(gatherFor, c.come.Signal)
-	}
+	time.AfterFunc(gatherFor, c.come.Signal)
 }
 
 // enough is how many rows are worth an append now.

@@ -1,9 +1,12 @@
 package shard
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -45,6 +48,46 @@ func TestAnAppendTakesSoManyShardsEventsAndBytesAndOneBatchAtLeast(t *testing.T)
 			}
 		})
 	}
+}
+
+// gatedLog answers an append when it is told to.
+type gatedLog struct {
+	eventstore.Log
+	begun, gate chan struct{}
+}
+
+func (l *gatedLog) Append(_ context.Context, batches []eventstore.Batch) []eventstore.AppendResult {
+	l.begun <- struct{}{}
+	<-l.gate
+	return make([]eventstore.AppendResult, len(batches))
+}
+
+func TestWhatIsReadyGoesInTimeAlsoWhenNothingElseComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &gatedLog{begun: make(chan struct{}, 2), gate: make(chan struct{})}
+		var pending atomic.Int64
+		c := startCommitter(t.Context(), log, 1, time.Minute, &pending)
+		done := make(chan struct{}, 2)
+		submit := func() {
+			c.submit(submission{batch: eventstore.Batch{Events: make([]eventstore.Event, 1)}, done: func(eventstore.AppendResult) { done <- struct{}{} }})
+		}
+		submit()
+		<-log.begun
+		submit() // with nobody else under way it would go as soon as it can
+		pending.Store(1000)
+		log.gate <- struct{}{}
+		<-done
+		synctest.Wait()
+		time.Sleep(gatherFor)
+		synctest.Wait()
+		select {
+		case <-log.begun:
+		default:
+			t.Error("it waits for others that do not come")
+		}
+		close(log.gate)
+		c.close()
+	})
 }
 
 func TestAnAppendWaitsForOthersOnlyUnderLoad(t *testing.T) {
