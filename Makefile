@@ -109,6 +109,10 @@ e2e: build test-dependencies ## Run the end-to-end tests on a real cluster (RUN=
 chaos: ## Break processes, the database, the way to it and disks under load, and check what is left (ROUNDS= SEED= DURATION= RUN=)
 	ROUNDS='$(ROUNDS)' SEED='$(SEED)' DURATION='$(DURATION)' RUN='$(RUN)' hack/chaos.sh
 
+.PHONY: failover
+failover: build ## Measure what faults of a real cluster cost callers; writes bin/failover.html (ROUNDS= RUN= SEED= PAGE=; needs root)
+	ROUNDS='$(ROUNDS)' RUN='$(RUN)' SEED='$(SEED)' PAGE='$(PAGE)' hack/failover.sh
+
 ##@ Help
 
 .PHONY: help

@@ -45,6 +45,7 @@ func hot(ctx context.Context, o options, p place) error {
 		return err
 	}
 	note("%d commands/s to others: p50 %.2f ms, p99 %.2f ms", otherRate, alone(0.5), alone(0.99))
+	before := alone(0.99)
 	for _, beside := range []struct {
 		what   string
 		entity func(n int) string
@@ -62,6 +63,8 @@ func hot(ctx context.Context, o options, p place) error {
 		}
 		note("  beside %s, %.0f commands/s: p50 %.2f ms, p99 %.2f ms", beside.what, float64(sent)/seconds, latency(0.5), latency(0.99))
 		atMost("  p99 by p99 alone", latency(0.99)/alone(0.99), 2)
+		note("  p99 by the p99 before: %.2f", latency(0.99)/before)
+		before = latency(0.99)
 	}
 	return nil
 }

@@ -4,19 +4,22 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // controlPlane is the part whose processes are not a node's.
 const controlPlane = "control-plane"
 
-// startAPI starts etcd and the API server and waits until it serves.
-func (c *Cluster) startAPI(ctx context.Context) error {
-	etcd, err := c.start(controlPlane, "etcd", c.program("etcd"),
+// startStore starts etcd. Without it the API server ends, and says why.
+func (c *Cluster) startStore() error {
+	_, err := c.start(controlPlane, "etcd", c.program("etcd"),
 		"--name=local",
 		"--data-dir="+filepath.Join(c.dir, "etcd"),
 		fmt.Sprintf("--listen-client-urls=https://127.0.0.1:%d", etcdPort),
@@ -32,10 +35,15 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 		"--unsafe-no-fsync",
 		"--log-level=warn",
 	)
-	if err != nil {
-		return err
-	}
-	api, err := c.start(controlPlane, "kube-apiserver", c.program("kube-apiserver"),
+	return err
+}
+
+// apiServer is the component's name.
+const apiServer = "kube-apiserver"
+
+// StartAPI starts the API server, on its store which runs, and waits until it serves.
+func (c *Cluster) StartAPI(ctx context.Context) error {
+	api, err := c.start(controlPlane, apiServer, c.program(apiServer),
 		fmt.Sprintf("--etcd-servers=https://127.0.0.1:%d", etcdPort),
 		"--etcd-cafile="+c.certificate("ca"), "--etcd-certfile="+c.certificate("etcd"), "--etcd-keyfile="+c.key("etcd"),
 		"--bind-address=0.0.0.0", fmt.Sprintf("--secure-port=%d", apiPort),
@@ -58,13 +66,31 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return c.await(ctx, "the API server", []process{api}, c.serves)
+}
+
+// KillAPI ends the API server as a crash does. All else goes on, and finds nobody.
+func (c *Cluster) KillAPI() error {
+	for _, component := range c.Components() {
+		if component.Name == apiServer && component.Running {
+			return unix.Kill(component.PID, unix.SIGKILL)
+		}
+	}
+	return errors.New("no API server runs")
+}
+
+// startAPI starts etcd and the API server and waits until it serves.
+func (c *Cluster) startAPI(ctx context.Context) error {
+	if err := c.startStore(); err != nil {
+		return err
+	}
 	if err := c.writeKubeconfig(c.Kubeconfig(), "admin", "127.0.0.1"); err != nil {
 		return err
 	}
 	if err := giveToCaller(c.Kubeconfig()); err != nil {
 		return err
 	}
-	return c.await(ctx, "the API server", []process{etcd, api}, c.serves)
+	return c.StartAPI(ctx)
 }
 
 // serves asks the API server whether it is ready.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -110,11 +111,12 @@ func load(dir string) (*Cluster, error) {
 
 const stateFile = "cluster.json"
 
-// record adds a process that was started.
+// record adds a process that was started; one that is started again takes the
+// place of the one before.
 func (c *Cluster) record(p process) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	c.state.Processes = append(c.state.Processes, p)
+	c.state.Processes = append(slices.DeleteFunc(c.state.Processes, func(q process) bool { return q.Name == p.Name }), p)
 	return c.save()
 }
 

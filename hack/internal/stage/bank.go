@@ -2,13 +2,12 @@ package stage
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	corev1 "k8s.io/api/core/v1"
 )
 
 // Bank is the bank sample, applied to a namespace.
@@ -83,52 +82,87 @@ func (b *Bank) ServiceURL(ctx context.Context) (string, error) {
 	return "http://" + ip, err
 }
 
-// Pod is a runtime pod.
-type Pod struct {
-	Name, UID, Node, IP, Revision string
-	Ready                         bool
-	Deleted                       bool
-}
-
-// URL is the pod's own API.
-func (p Pod) URL() string { return "http://" + p.IP + ":8080" }
-
 // Pods lists the bank's pods by name.
 func (b *Bank) Pods(ctx context.Context) ([]Pod, error) {
-	text, err := b.Kubectl(ctx, "get", "pods", "-l", "leftfold.io/runtime=bank", "-o", "json")
-	if err != nil {
-		return nil, err
-	}
-	var list corev1.PodList
-	if err := json.Unmarshal([]byte(text), &list); err != nil {
-		return nil, err
-	}
-	var pods []Pod
-	for _, p := range list.Items {
-		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-			continue
-		}
-		ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-		})
-		pods = append(pods, Pod{
-			Name: p.Name, UID: string(p.UID), Node: p.Spec.NodeName, IP: p.Status.PodIP,
-			Revision: p.Labels["pod-template-hash"], Ready: ready, Deleted: p.DeletionTimestamp != nil,
-		})
-	}
-	return pods, nil
+	return b.pods(ctx, b.Namespace, "leftfold.io/runtime=bank")
+}
+
+// Roll has all pods replaced, as a change of their template does, and waits until
+// that is done.
+func (b *Bank) Roll(ctx context.Context) error {
+	return b.change(ctx, fmt.Sprintf(`{"spec":{"pod":{"annotations":{"rolled":"%d"}}}}`, time.Now().UnixNano()))
 }
 
 // Owners tells which pod the Shard objects name as the owner of each shard.
 func (b *Bank) Owners(ctx context.Context) (map[string]string, error) {
-	text, err := b.Kubectl(ctx, "get", "shards", "-o", `jsonpath={range .items[*]}{.metadata.name} {.status.owner.pod}{"\n"}{end}`)
+	return b.ofShards(ctx, "{.status.owner.pod}")
+}
+
+// ofShards reads one field of every Shard.
+func (b *Bank) ofShards(ctx context.Context, field string) (map[string]string, error) {
+	text, err := b.Kubectl(ctx, "get", "shards", "-o", `jsonpath={range .items[*]}{.metadata.name} `+field+`{"\n"}{end}`)
 	if err != nil {
 		return nil, err
 	}
-	owners := map[string]string{}
+	values := map[string]string{}
 	for line := range strings.Lines(text) {
-		shard, pod, _ := strings.Cut(strings.TrimSpace(line), " ")
-		owners[shard] = pod
+		shard, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		values[shard] = value
 	}
-	return owners, nil
+	return values, nil
+}
+
+// Epochs tells how often each shard has been claimed, by its Shard object.
+func (b *Bank) Epochs(ctx context.Context) (map[string]string, error) {
+	return b.ofShards(ctx, "{.status.epoch}")
+}
+
+// Failovers tells of each shard how often it was restarted, and when its last
+// failover was. Planned moves change neither.
+func (b *Bank) Failovers(ctx context.Context) (map[string]string, error) {
+	return b.ofShards(ctx, "{.status.restarts} {.status.lastFailover.detectedTime}")
+}
+
+// Scale sets how many pods there should be.
+func (b *Bank) Scale(ctx context.Context, replicas int) error {
+	_, err := b.Kubectl(ctx, "scale", "runtime", "bank", fmt.Sprintf("--replicas=%d", replicas))
+	return err
+}
+
+// UseImage has the pods run another image, or with none the operator's choice, and
+// waits until they do.
+func (b *Bank) UseImage(ctx context.Context, image string) error {
+	value := "null"
+	if image != "" {
+		value = strconv.Quote(image)
+	}
+	return b.change(ctx, fmt.Sprintf(`{"spec":{"image":%s}}`, value))
+}
+
+// Amend changes the aggregate in something that its events do not depend on.
+func (b *Bank) Amend(ctx context.Context) error {
+	minutes, err := b.Kubectl(ctx, "get", "aggregate", "account", "-o", "jsonpath={.spec.deduplication.minutes}")
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(minutes)
+	if err != nil {
+		return fmt.Errorf("deduplication.minutes of the account: %w", err)
+	}
+	_, err = b.Kubectl(ctx, "patch", "aggregate", "account", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"deduplication":{"minutes":%d}}}`, n+1))
+	return err
+}
+
+// change patches the Runtime such that all pods are replaced, and waits for that.
+func (b *Bank) change(ctx context.Context, patch string) error {
+	for _, args := range [][]string{
+		{"patch", "runtime", "bank", "--type=merge", "-p", patch},
+		{"wait", "--for=condition=Reconciling", "runtime/bank", "--timeout=30s"},
+		{"rollout", "status", "deployment/bank", "--timeout=120s"},
+	} {
+		if _, err := b.Kubectl(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }

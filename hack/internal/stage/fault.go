@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"syscall"
 	"time"
 
@@ -11,7 +12,12 @@ import (
 
 // Kill sends SIGKILL to a pod's runtime process and tells when.
 func (b *Bank) Kill(ctx context.Context, p Pod) (time.Time, error) {
-	return b.signal(ctx, p.UID, "runtime", syscall.SIGKILL)
+	return b.Signal(ctx, p, syscall.SIGKILL)
+}
+
+// Signal sends a signal to a pod's runtime process and tells when.
+func (b *Bank) Signal(ctx context.Context, p Pod, signal syscall.Signal) (time.Time, error) {
+	return b.signal(ctx, p.UID, "runtime", signal)
 }
 
 func (s *Stage) signal(ctx context.Context, podUID, container string, signal syscall.Signal) (time.Time, error) {
@@ -26,18 +32,21 @@ func (s *Stage) signal(ctx context.Context, podUID, container string, signal sys
 	return at, nil
 }
 
-// Holder is the process that holds the operator's lease: its pod's name, _ and an id
-// of its own. A process that is killed and starts anew in its pod is another one,
-// and may be the next to get the lease.
-func (s *Stage) Holder(ctx context.Context) (string, error) {
-	return s.Kubectl(ctx, "get", "lease", "-n", Namespace, "leftfold-operator", "-o", "jsonpath={.spec.holderIdentity}")
-}
-
-// KillOperator sends SIGKILL to an operator pod's process.
-func (s *Stage) KillOperator(ctx context.Context, pod string) (time.Time, error) {
-	uid, err := s.Kubectl(ctx, "get", "pod", "-n", Namespace, pod, "-o", "jsonpath={.metadata.uid}")
+// Panic makes a shard of an account's aggregate panic on its owner; the bank must
+// run on the image that FaultyImage gives.
+func (b *Bank) Panic(ctx context.Context, owner Pod, shard int) error {
+	address := fmt.Sprintf("http://%s:8081/faults/panic?aggregate=account&shard=%d", owner.IP, shard)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
 	if err != nil {
-		return time.Time{}, err
+		return err
 	}
-	return s.signal(ctx, uid, "operator", syscall.SIGKILL)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusNoContent {
+		return fmt.Errorf("shard %d was not made to panic on %s: %s", shard, owner.Name, response.Status)
+	}
+	return nil
 }

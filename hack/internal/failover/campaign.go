@@ -1,0 +1,386 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/leftfold/leftfold/hack/internal/ledger"
+	"github.com/leftfold/leftfold/hack/internal/stage"
+	"github.com/leftfold/leftfold/hack/internal/witness"
+)
+
+const (
+	// The load: 8 connections and 3 readers that rest for 20 ms between two calls,
+	// and every 20 ms a deposit in each of 16 shards.
+	accounts, connections, readers = 32, 8, 3
+	rests, pulseEvery              = 20 * time.Millisecond, 20 * time.Millisecond
+
+	// warmUp is how long the load runs before each fault, so that what the fault
+	// finds under way is usual; afterTakeover how long a damage stays when others
+	// serve the shards; afterwards how long the load goes on.
+	warmUp, afterTakeover, afterwards = time.Second, 500 * time.Millisecond, time.Second
+
+	// patience bounds every wait for something that must come.
+	patience = 2 * time.Minute
+
+	// blockRounds is after how many rounds the customers rest and everything is
+	// compared: books read the whole log then.
+	blockRounds = 10
+)
+
+// Campaign is one bank to which faults happen.
+type Campaign struct {
+	Bank *stage.Bank
+	// Binary is the leftfold that verifies.
+	Binary string
+	// Log is told of every round.
+	Log  io.Writer
+	Seed uint64
+	// Short makes the long faults brief.
+	Short bool
+
+	block int
+}
+
+// round is one fault, happening.
+type round struct {
+	campaign *Campaign
+	bank     *stage.Bank
+	short    bool
+	pods     []stage.Pod
+	victim   stage.Pod
+	// shards are those that fail with the victim.
+	shards  []int
+	witness *witness.Witness
+}
+
+// Run does a fault to the bank, so many rounds. An error is one of the campaign's or
+// of the bank's: something lost, doubled or answered from the past, a command that
+// must not have failed, a shard that does not come back.
+func (c *Campaign) Run(ctx context.Context, f *Fault, rounds int) (result *Result, err error) {
+	result = &Result{Fault: f}
+	defer func() {
+		result.sort()
+		if err != nil {
+			err = fmt.Errorf("%s, after %d rounds: %w", f.Title, result.Rounds, err)
+		}
+	}()
+	if f.prepare != nil {
+		undo, failed := f.prepare(ctx, c)
+		if failed != nil {
+			return result, failed
+		}
+		defer func() { err = errors.Join(err, undo(context.WithoutCancel(ctx))) }()
+	}
+	for result.Rounds < rounds {
+		if err := c.runBlock(ctx, f, min(blockRounds, rounds-result.Rounds), result); err != nil {
+			return result, err
+		}
+	}
+	return result, nil
+}
+
+func (c *Campaign) runBlock(ctx context.Context, f *Fault, rounds int, result *Result) error {
+	if _, err := c.settled(ctx); err != nil {
+		return err
+	}
+	service, err := c.Bank.ServiceURL(ctx)
+	if err != nil {
+		return err
+	}
+	c.block++
+	w, err := witness.Open(ctx, witness.Config{
+		Doors: []string{service}, Run: fmt.Sprintf("f%d-%d", c.Seed%1e6, c.block),
+		Accounts: accounts, Connections: connections, Readers: readers,
+		Rest: rests, PulseEvery: pulseEvery, Binary: c.Binary,
+	})
+	if err != nil {
+		return err
+	}
+	live, end := context.WithCancel(ctx)
+	var living sync.WaitGroup
+	living.Go(func() { w.Live(live, c.Seed+uint64(c.block)) })
+	for range rounds {
+		if err = c.round(ctx, f, w, service, result); err != nil {
+			break
+		}
+	}
+	end()
+	living.Wait()
+	w.Enter(service)
+	return errors.Join(err, c.compare(ctx, f, w, result))
+}
+
+// compare settles what is open and holds what the customers know against the bank.
+func (c *Campaign) compare(ctx context.Context, f *Fault, w *witness.Witness, result *Result) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := w.Books.Settle(ctx); err != nil {
+		return err
+	}
+	totals, counts, err := w.Compare(ctx)
+	result.Accepted += totals.Accepted
+	result.Refused += totals.Refused
+	result.Judged.Add(counts)
+	var wrong []error
+	for _, failure := range w.Books.Failures() {
+		excused := retry
+		if failure.Err != nil {
+			excused = connection
+			result.Broken++
+		} else {
+			result.Unanswered++
+		}
+		if f.excused < excused {
+			wrong = append(wrong, fmt.Errorf("%s %v", failure.At.Format(time.TimeOnly+".000"), failure))
+		}
+	}
+	if len(wrong) > 0 {
+		err = errors.Join(err, fmt.Errorf("%d commands failed that must not, such as %w", len(wrong), errors.Join(wrong[:min(len(wrong), 10)]...)))
+	}
+	return err
+}
+
+func (c *Campaign) round(ctx context.Context, f *Fault, w *witness.Witness, service string, result *Result) error {
+	r, err := c.prepare(ctx, f, w, service)
+	if err != nil {
+		return err
+	}
+	if err := rest(ctx, warmUp); err != nil {
+		return err
+	}
+	answered := len(w.Books.Waits())
+	at, err := f.do(ctx, r)
+	if err == nil {
+		err = r.written(ctx, at)
+	}
+	if err == nil {
+		err = errors.Join(rest(ctx, afterwards), c.Bank.AwaitReady(ctx, "90s"))
+	}
+	if err != nil {
+		return err
+	}
+	gaps, err := w.Pulse.Gaps(at)
+	if err != nil {
+		return err
+	}
+	said, err := c.Bank.OperatorLog(ctx, at)
+	if err != nil {
+		return err
+	}
+	s := measure(r, at, gaps, w.Pulse.Resumed(at.Add(onItsWay)), said)
+	s.Commands = w.Books.Waits()[answered:]
+	result.add(s)
+	_, _ = fmt.Fprintf(c.Log, "%s %d: %s\n", f.Name, result.Rounds, s)
+	return nil
+}
+
+// prepare waits until the bank is as it should be, chooses who suffers, and sends
+// the customers to the doors that they use in this round.
+func (c *Campaign) prepare(ctx context.Context, f *Fault, w *witness.Witness, service string) (*round, error) {
+	owned, err := c.settled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &round{campaign: c, bank: c.Bank, short: c.Short, witness: w}
+	if r.pods, err = c.Bank.Pods(ctx); err != nil {
+		return nil, err
+	}
+	leader, err := c.Bank.Leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(r.pods, func(p stage.Pod) bool { return !f.apart || p.Node != leader.Node })
+	if i < 0 {
+		return nil, fmt.Errorf("all pods are on the leader's node: %v", r.pods)
+	}
+	r.victim = r.pods[i]
+	r.shards = owned[r.victim.Name]
+	// The pulse, which tells when shards are served, comes in by those that live
+	// through the fault: elsewhere it would measure its own patience.
+	others := urls(r.pods, func(p stage.Pod) bool { return p.Name != r.victim.Name && p.Node != r.victim.Node })
+	switch f.doors {
+	case ofNone:
+		w.Pulse.Enter(service)
+		w.Enter(service)
+	case ofAll:
+		w.Pulse.Enter(others...)
+		w.Enter(append([]string{service}, urls(r.pods, func(stage.Pod) bool { return true })...)...)
+	default:
+		w.Pulse.Enter(others...)
+		w.Enter(append([]string{service}, others...)...)
+	}
+	return r, nil
+}
+
+// settled waits until the bank has three fresh pods that share its shards, and the
+// operator two. A container that was killed is started again at once, but one that
+// is killed twice has to wait for longer and longer: so pods are replaced first.
+// It gives the shards of each pod.
+func (c *Campaign) settled(ctx context.Context) (map[string][]int, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var replaced []string
+	var unrest error
+	for {
+		owned, pods, err := c.look(ctx)
+		if err == nil {
+			return owned, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("the bank does not come to rest: %w", unrest)
+		}
+		unrest = err
+		for _, p := range pods {
+			if p.Restarts == 0 || p.Deleted || slices.Contains(replaced, p.Name) {
+				continue
+			}
+			replaced = append(replaced, p.Name)
+			if _, err := c.Bank.Stage.Kubectl(ctx, "delete", "pod", "-n", p.Namespace, p.Name, "--wait=false"); err != nil {
+				return nil, err
+			}
+		}
+		_ = rest(ctx, 100*time.Millisecond) // whose end look finds
+	}
+}
+
+// look tells what each pod owns, or what is not yet as it should be, with all pods.
+func (c *Campaign) look(ctx context.Context) (map[string][]int, []stage.Pod, error) {
+	pods, err := c.Bank.Pods(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	operators, err := c.Bank.OperatorPods(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := slices.Concat(pods, operators)
+	if len(pods) != 3 || len(operators) != 2 {
+		return nil, all, fmt.Errorf("%d runtime pods and %d of the operator", len(pods), len(operators))
+	}
+	for _, p := range all {
+		if !p.Ready || p.Deleted || p.Restarts > 0 {
+			return nil, all, fmt.Errorf("pod %s: ready %t, deleted %t, %d restarts", p.Name, p.Ready, p.Deleted, p.Restarts)
+		}
+	}
+	if _, err := c.Bank.Leader(ctx); err != nil {
+		return nil, all, err
+	}
+	owned, err := c.owned(ctx, pods)
+	return owned, all, err
+}
+
+// shared tells what is not yet so: that there are n pods, all ready, who share all
+// shards.
+func (c *Campaign) shared(ctx context.Context, n int) error {
+	pods, err := c.Bank.Pods(ctx)
+	if err != nil {
+		return err
+	}
+	if len(pods) != n {
+		return fmt.Errorf("%d pods, want %d", len(pods), n)
+	}
+	for _, p := range pods {
+		if !p.Ready || p.Deleted || p.Revision != pods[0].Revision {
+			return fmt.Errorf("pod %s: ready %t, deleted %t, revision %s", p.Name, p.Ready, p.Deleted, p.Revision)
+		}
+	}
+	_, err = c.owned(ctx, pods)
+	return err
+}
+
+// owned gives the shards of each pod, and tells when they do not share them evenly.
+func (c *Campaign) owned(ctx context.Context, pods []stage.Pod) (map[string][]int, error) {
+	owners, err := c.Bank.Owners(ctx)
+	if err != nil {
+		return nil, err
+	}
+	owned := map[string][]int{}
+	for shard, pod := range owners {
+		number := 0
+		if _, err := fmt.Sscanf(shard[strings.LastIndexByte(shard, '-'):], "-%d", &number); err != nil {
+			return nil, fmt.Errorf("shard %q has no number", shard)
+		}
+		owned[pod] = append(owned[pod], number)
+	}
+	total := 0
+	for _, p := range pods {
+		if fair := len(owners) / len(pods); len(owned[p.Name]) < fair/2 {
+			return nil, fmt.Errorf("pod %s owns %d of %d shards", p.Name, len(owned[p.Name]), len(owners))
+		}
+		total += len(owned[p.Name])
+	}
+	if total != len(owners) {
+		return nil, fmt.Errorf("%d of %d shards are owned by these pods: %v", total, len(owners), owners)
+	}
+	return owned, nil
+}
+
+// eventually asks again and again until check gives no error.
+func eventually(ctx context.Context, check func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		if rest(ctx, 100*time.Millisecond) != nil {
+			return fmt.Errorf("not within %s: %w", patience, err)
+		}
+	}
+}
+
+// written waits until every shard has answered a write after the moment.
+func (r *round) written(ctx context.Context, since time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for r.witness.Pulse.Resumed(since.Add(onItsWay)) == nil {
+		if err := rest(ctx, 5*time.Millisecond); err != nil {
+			failures := r.witness.Books.Failures()
+			return fmt.Errorf("not every shard takes writes after %s; the last failures: %v", patience, failures[max(0, len(failures)-5):])
+		}
+	}
+	return nil
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// onItsWay is how long after a fault an answer may still come of the one that failed.
+const onItsWay = 10 * time.Millisecond
+
+// measure puts a round together. gaps and resumed are by number of the shard.
+func measure(r *round, at time.Time, gaps []ledger.Gap, resumed []time.Time, said []stage.Said) Sample {
+	s := Sample{Shards: len(r.shards)}
+	for _, g := range gaps {
+		s.Pauses = append(s.Pauses, g.Took)
+	}
+	for _, shard := range r.shards {
+		s.Written = append(s.Written, resumed[shard].Sub(at))
+	}
+	for _, line := range said {
+		after := line.At.Sub(at)
+		switch {
+		case line.Verdict != "" && line.Pod == r.victim.Name:
+			if s.Noticed == 0 {
+				s.Noticed = after
+			}
+		case line.FailedOver && slices.Contains(r.shards, line.Shard):
+			s.Reassigned = append(s.Reassigned, after)
+		}
+	}
+	return s
+}
