@@ -158,7 +158,7 @@ func servePods(count int, in io.Reader, out io.Writer) error {
 	commands, round := json.NewDecoder(in), 0
 	for {
 		var c podsCommand
-		if err := commands.Decode(&c); err == io.EOF { //nolint:errorlint // the decoder gives the sentinel itself
+		if err := commands.Decode(&c); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err

@@ -25,12 +25,12 @@ func TestAShareOfASeriesIsWhatSoManyDoNotExceed(t *testing.T) {
 	for _, tt := range []struct {
 		n     int
 		share float64
-		want  time.Duration
+		want  int // ms
 	}{
 		{100, .5, 50}, {100, .99, 99}, {100, 1, 100},
 		{20, .99, 20}, {1, .5, 1}, {3, .5, 2}, {4, .5, 2}, {1000, .999, 999}, {7, 0, 1}, {0, .99, 0},
 	} {
-		if got := series(tt.n).At(tt.share); got != tt.want*time.Millisecond {
+		if got := series(tt.n).At(tt.share); got != time.Duration(tt.want)*time.Millisecond {
 			t.Errorf("%v of 1..%d ms is %s, want %d ms", tt.share, tt.n, got, tt.want)
 		}
 	}
