@@ -388,6 +388,26 @@ func TestANewLeaderFindsWhatDiedWhileThereWasNone(t *testing.T) {
 	}
 }
 
+func TestALeaderThatBeginsWhileTheStoreIsDownActsWhenItIsBack(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		w.stop()
+		<-w.done
+		w.store.down(true)
+		w.kill(pods[0])
+		pods[0].absent = true
+		w.newLeader(nil, 4*time.Second)
+		w.pass(30 * time.Second)
+		if w.shown().Surveyed {
+			t.Error("the leader takes itself to know all, and nobody could read the store")
+		}
+		w.store.down(false)
+		w.pass(2 * surveySoon)
+		w.wantOwned(pods[1:]...)
+	})
+}
+
 func TestATakeoverThatAPodMadeByItselfIsAccepted(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		pods := w.add(2, 1)

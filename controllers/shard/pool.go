@@ -98,6 +98,7 @@ func (p *pool) run(ctx context.Context) {
 	defer timer.Stop()
 	p.now = time.Now()
 	p.learnBy, p.learnLast = p.now.Add(p.settings.Timeout), p.now.Add(learnAtMost)
+	p.wantSurvey(p.now.Add(surveySoon))
 	for {
 		tick := false
 		select {

@@ -23,9 +23,10 @@ type store struct {
 	counts      map[string]int // of shards, by owner
 
 	// staleFor is how old a survey may be; 0: not at all.
-	staleFor time.Duration
-	read     *leftfoldv1.Survey
-	readAt   time.Time
+	staleFor   time.Duration
+	read       *leftfoldv1.Survey
+	readAt     time.Time
+	unreadable bool // its rows cannot be read now
 }
 
 type row struct {
@@ -129,9 +130,19 @@ func (s *store) beat(incarnation string, alive bool) {
 	s.beats[incarnation], s.alive[incarnation] = time.Now(), alive
 }
 
+// down makes the store unreadable, or readable again.
+func (s *store) down(down bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unreadable = down
+}
+
 func (s *store) survey() *leftfoldv1.Survey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.unreadable {
+		return &leftfoldv1.Survey{Error: "the store is down"}
+	}
 	if s.staleFor > 0 && time.Since(s.readAt) < s.staleFor {
 		return s.read
 	}

@@ -17,9 +17,13 @@ const maxSurveyors = 2
 
 func (p *pool) wantSurvey(at time.Time) { sooner(&p.surveyAt, at) }
 
-// survey asks what the store knows.
+// survey asks what the store knows, from a leader's begin on: that no pod could read
+// it when it said so the first time must not be the last word.
 func (p *pool) survey() {
 	every := surveyEvery
+	if !p.storeSpoke {
+		every = surveySoon
+	}
 	for i := range p.projections {
 		if p.projections[i].Rebuilding || p.projections[i].Table == "" {
 			every = surveySoon
@@ -43,7 +47,7 @@ func (p *pool) surveyors() []*member {
 	}
 	var able []*member
 	for _, m := range p.members {
-		if m.connected && m.ready && !silent[m.incarnation] {
+		if m.connected && (m.ready || !p.storeSpoke) && !silent[m.incarnation] {
 			able = append(able, m)
 		}
 	}
@@ -68,11 +72,7 @@ func (p *pool) hearSurvey(m *member, survey *leftfoldv1.Survey) {
 			p.learnBy = p.learnLast
 		}
 	}
-	first := !p.storeSpoke
 	p.storeSpoke = true
-	if first {
-		p.wantSurvey(p.now.Add(surveySoon))
-	}
 	ages := make(map[string]time.Duration, len(survey.GetMembers()))
 	for _, row := range survey.GetMembers() {
 		ages[row.GetIncarnation()] = row.GetAge().AsDuration()
