@@ -234,7 +234,7 @@ func (c *Campaign) settled(ctx context.Context) (map[string][]int, error) {
 			return owned, nil
 		}
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("the bank does not come to rest: %w", unrest)
+			return nil, fmt.Errorf("the bank does not come to rest: %w\n%s", unrest, c.Bank.Describe(context.WithoutCancel(ctx)))
 		}
 		unrest = err
 		for _, p := range pods {

@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -69,11 +70,33 @@ func (b *Bank) AwaitReady(ctx context.Context, timeout string) error {
 			args = append(args, "--all")
 		}
 		if _, err := b.Kubectl(ctx, append(args, strings.Split(object, " ")...)...); err != nil {
-			state, _ := b.Kubectl(ctx, "get", "leftfold,pods", "-o", "wide") // for the reader of the error
-			return fmt.Errorf("%w\n%s", err, state)
+			return fmt.Errorf("%w\n%s", err, b.Describe(ctx))
 		}
 	}
 	return nil
+}
+
+// Describe is for the reader of an error: what Kubernetes has of the bank, what each
+// pod says it serves, and what the operators said last.
+func (b *Bank) Describe(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var text strings.Builder
+	tell := func(out string, err error) {
+		text.WriteString(out)
+		if err != nil {
+			fmt.Fprintln(&text, err)
+		}
+	}
+	tell(b.Kubectl(ctx, "get", "leftfold,pods", "-o", "wide"))
+	pods, err := b.Pods(ctx)
+	tell("", err)
+	for _, p := range pods {
+		out, err := b.run(ctx, "", filepath.Join(b.root, "bin", "leftfold"), "shards", "--server", p.URL())
+		tell(p.Name+" says:\n"+out, err)
+	}
+	tell(b.Stage.Kubectl(ctx, "logs", "-n", Namespace, "-l", operatorPods, "--prefix", "--tail=60"))
+	return text.String()
 }
 
 // ServiceURL is the bank's Service, as the host reaches it.
