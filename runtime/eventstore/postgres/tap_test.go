@@ -21,7 +21,8 @@ type tap struct {
 
 	mu      sync.Mutex
 	sockets map[net.Conn]bool
-	cancels int
+	// cancels are the server processes that were asked to cancel what they do.
+	cancels map[uint32]bool
 	// freeze holds back the end of the next append, for ever.
 	freeze bool
 }
@@ -35,7 +36,7 @@ func newTap(t testing.TB, target string) *tap {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &tap{listener: listener, target: target, frozen: make(chan struct{}, 1), sockets: map[net.Conn]bool{}}
+	p := &tap{listener: listener, target: target, frozen: make(chan struct{}, 1), sockets: map[net.Conn]bool{}, cancels: map[uint32]bool{}}
 	p.running.Go(p.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -75,10 +76,11 @@ func (p *tap) cut() {
 	}
 }
 
-func (p *tap) cancelRequests() int {
+// cancelled tells whether a server process was asked to cancel what it does.
+func (p *tap) cancelled(process uint32) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cancels
+	return p.cancels[process]
 }
 
 // freezeNextAppend forwards the next append but for its last message, the Sync.
@@ -116,9 +118,9 @@ func (p *tap) forward(server, client net.Conn) {
 			return
 		}
 		message := buffer[:n]
-		if first && n >= 8 && binary.BigEndian.Uint32(message[4:]) == cancelRequest {
+		if first && n >= 12 && binary.BigEndian.Uint32(message[4:]) == cancelRequest {
 			p.mu.Lock()
-			p.cancels++
+			p.cancels[binary.BigEndian.Uint32(message[8:])] = true
 			p.mu.Unlock()
 		}
 		message, hold := p.withhold(message)
