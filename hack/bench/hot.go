@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -34,9 +33,6 @@ func hot(ctx context.Context, o options, p place) error {
 			return err
 		}
 	}
-	if err := s.post(ctx, "hot", "Open", `{"owner":"bench"}`); err != nil {
-		return err
-	}
 	if _, err := s.steady(ctx, o.warmUp()); err != nil {
 		return err
 	}
@@ -47,21 +43,32 @@ func hot(ctx context.Context, o options, p place) error {
 	note("%d commands/s to others: p50 %.2f ms, p99 %.2f ms", otherRate, alone(0.5), alone(0.99))
 	before := alone(0.99)
 	for _, beside := range []struct {
-		what   string
-		entity func(n int) string
+		what     string
+		entities int
 	}{
-		{fmt.Sprintf("%d callers of all entities", hotCallers), other},
-		{fmt.Sprintf("%d callers of one entity", hotCallers), func(int) string { return "hot" }},
+		{"all entities", entities},
+		{"one entity", 1},
 	} {
-		cool := s.heat(ctx, beside.entity)
-		began := time.Now()
+		// A process of its own: else the others would wait for their own callers, too.
+		hot := make(chan load, 1)
+		failed := make(chan error, 1)
+		go func() {
+			l, err := s.loadOf(ctx, beside.entities, hotCallers, o.warmUp()+o.duration)
+			hot <- l
+			failed <- err
+		}()
+		if _, err := s.steady(ctx, o.warmUp()/2); err != nil {
+			return err
+		}
 		latency, err := s.steady(ctx, o.duration)
-		seconds := time.Since(began).Seconds()
-		sent := cool()
 		if err != nil {
 			return err
 		}
-		note("  beside %s, %.0f commands/s: p50 %.2f ms, p99 %.2f ms", beside.what, float64(sent)/seconds, latency(0.5), latency(0.99))
+		l := <-hot
+		if err := <-failed; err != nil {
+			return err
+		}
+		note("  beside %d callers of %s, %.0f commands/s: p50 %.2f ms, p99 %.2f ms", hotCallers, beside.what, l.PerSecond, latency(0.5), latency(0.99))
 		atMost("  p99 by p99 alone", latency(0.99)/alone(0.99), 2)
 		note("  p99 by the p99 before: %.2f", latency(0.99)/before)
 		before = latency(0.99)
@@ -70,28 +77,6 @@ func hot(ctx context.Context, o options, p place) error {
 }
 
 func other(n int) string { return "other-" + strconv.Itoa(n%entities) }
-
-// heat sends commands as fast as they are answered, until the returned function is
-// called, which gives their number.
-func (s *served) heat(ctx context.Context, entity func(n int) string) (cool func() int64) {
-	ctx, cancel := context.WithCancel(ctx)
-	var callers sync.WaitGroup
-	var next, sent atomic.Int64
-	for range hotCallers {
-		callers.Go(func() {
-			for ctx.Err() == nil {
-				if s.post(ctx, entity(int(next.Add(1))), "Deposit", `{"amount":1}`) == nil {
-					sent.Add(1)
-				}
-			}
-		})
-	}
-	return func() int64 {
-		cancel()
-		callers.Wait()
-		return sent.Load()
-	}
-}
 
 // steady sends commands that are due at fixed times to the others, and gives their
 // latencies in milliseconds, from when they were due.

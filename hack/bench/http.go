@@ -49,8 +49,12 @@ type load struct {
 	cpus float64
 }
 
-// load runs leftfold bench.
-func (s *served) load(ctx context.Context, connections int, duration time.Duration) (l load, err error) {
+// load runs leftfold bench on the usual number of entities.
+func (s *served) load(ctx context.Context, connections int, duration time.Duration) (load, error) {
+	return s.loadOf(ctx, entities, connections, duration)
+}
+
+func (s *served) loadOf(ctx context.Context, entities, connections int, duration time.Duration) (l load, err error) {
 	cmd := exec.CommandContext(ctx, s.binary, "bench", "--server", s.URL, "-o", "json",
 		"--aggregate", "account", "--prepare", "Open owner=bench", "--command", "Deposit", "amount=1",
 		"--entities", fmt.Sprint(entities), "--connections", fmt.Sprint(connections), "--duration", duration.String())
@@ -103,7 +107,7 @@ func (s *served) get(ctx context.Context, path string, into any) error {
 }
 
 // client keeps enough connections for all who send at once.
-var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: hotCallers + otherSenders}}
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: otherSenders}}
 
 // post sends a command; what is not answered 200 is an error.
 func (s *served) post(ctx context.Context, entity, command, body string) error {
