@@ -388,6 +388,22 @@ func TestANewLeaderFindsWhatDiedWhileThereWasNone(t *testing.T) {
 	}
 }
 
+func TestWhatALeaderHeardBeforeItKnewAllIsToldWhenItDoes(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		pods[0].curt = true // so that it waits for one, and hears the others meanwhile
+		w.toldOf = nil
+		w.newLeader(nil, 0)
+		w.pass(3 * time.Second)
+		for _, s := range w.shown().Shards {
+			if name := objectName(s.Aggregate, s.Number); !slices.Contains(w.toldOf, name) {
+				t.Errorf("nobody was told of %s, which %s owns: its status stays as the leader before has written it", name, s.Owner)
+			}
+		}
+	})
+}
+
 func TestALeaderThatBeginsWhileTheStoreIsDownActsWhenItIsBack(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		pods := w.add(3, 1)

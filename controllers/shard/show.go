@@ -50,6 +50,12 @@ func (p *pool) show() {
 		touched[definitionKey{aggregateKind, s[:strings.LastIndexByte(s, '-')]}] = true
 	}
 	if before.Surveyed != next.Surveyed {
+		// Nothing was written after a view that does not know all, so what it showed
+		// already is news once more.
+		c.shards = c.shards[:0]
+		for i := range next.Shards {
+			c.shards = append(c.shards, objectName(next.Shards[i].Aggregate, next.Shards[i].Number))
+		}
 		for name := range p.aggregates {
 			touched[definitionKey{aggregateKind, name}] = true
 		}

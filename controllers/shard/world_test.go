@@ -36,6 +36,7 @@ type world struct {
 	view    View
 	deleted []string
 	changed []changes
+	toldOf  []string // shards that were told of as changed, once all was known
 	metrics *prometheus.Registry
 }
 
@@ -44,6 +45,7 @@ type worldPod struct {
 	pod     pod
 	process *process // nil: the port refuses
 	cut     bool     // nothing comes through
+	curt    bool     // it says who it is, and no more
 	line    *memoryLine
 	absent  bool // Kubernetes has it no more
 }
@@ -80,6 +82,9 @@ func (w *world) lead(remembered map[placement.ShardID]memory) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.view, w.changed = *v, append(w.changed, c)
+			if v.Surveyed {
+				w.toldOf = append(w.toldOf, c.shards...)
+			}
 		},
 	})
 	done := w.done
@@ -239,7 +244,7 @@ func (l *memoryLine) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.world.mu.Lock()
 		p := l.world.pods[l.uid]
-		process, cut := p.process, p.cut
+		process, cut, curt := p.process, p.cut, p.curt
 		l.world.mu.Unlock()
 		switch {
 		case cut:
@@ -247,7 +252,7 @@ func (l *memoryLine) run(ctx context.Context) {
 		case process == nil:
 			l.tell(ctx, event{kind: refused})
 		default:
-			if l.serve(ctx, process) == broken {
+			if l.serve(ctx, process, curt) == broken {
 				continue // and dial again at once
 			}
 		}
@@ -259,7 +264,7 @@ func (l *memoryLine) run(ctx context.Context) {
 	}
 }
 
-func (l *memoryLine) serve(ctx context.Context, process *process) eventKind {
+func (l *memoryLine) serve(ctx context.Context, process *process, curt bool) eventKind {
 	for len(l.requests) > 0 {
 		<-l.requests // of a connection that was
 	}
@@ -276,6 +281,8 @@ func (l *memoryLine) serve(ctx context.Context, process *process) eventKind {
 		kind := heard
 		if welcome {
 			welcome, kind = false, opened
+		} else if curt {
+			return
 		}
 		back(func() { l.tell(ctx, event{kind: kind, reply: r}) })
 	})
