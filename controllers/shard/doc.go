@@ -28,7 +28,8 @@
 // have, which definitions they serve, and what the store knows (a Survey, which
 // comes last). It acts when all pods that can be reached have told, or after the
 // heartbeat timeout, and a little longer while more of them tell; but not before
-// one of them has read the store. So a change of leaders moves nothing. An owner
+// one of them has read the store, for which it asks again every second. What was
+// heard until then is told to the reconcilers once more. So a change of leaders moves nothing. An owner
 // that the store names and no pod answers for is watched like any other, unless its
 // heartbeat in the store is long gone.
 //
