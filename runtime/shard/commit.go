@@ -141,7 +141,7 @@ func (s *Shard) seal(b *batch) (bad *entry, err error) {
 func (s *Shard) send(b *batch) {
 	s.sent++
 	b.sentAt, b.flying, b.started = s.sent, true, time.Now()
-	s.host.committer.submit(submission{batch: b.sealed, bytes: b.bytes, done: func(r eventstore.AppendResult) {
+	s.host.committer.submit(submission{batch: b.sealed, bytes: b.bytes, pending: &s.box.count, done: func(r eventstore.AppendResult) {
 		s.post(func() { s.appendDone(b, r) })
 	}})
 }

@@ -23,9 +23,10 @@ const (
 // the append.
 //
 // With few commands under way it goes at once. Of those beyond calm, one in portion
-// has to be ready; a quarter is what arrives while an append is under way. And an
-// append beside others has to carry rowsBeside rows for each of them after the first.
-// Fewer wait, but no longer than gatherFor, since an append may hang.
+// has to be ready; a quarter is what arrives while an append is under way. Commands
+// of a shard that has a batch here do not count, but for that batch: the others come
+// after it. And an append beside others has to carry rowsBeside rows for each of them
+// after the first. Fewer wait, but no longer than gatherFor, since an append may hang.
 //
 // 128 callers over HTTP on 16 shards made four appends of four to eight events at
 // once. With rowsBeside they carried 16; with all of this, and projections that
@@ -40,7 +41,9 @@ const (
 type submission struct {
 	batch eventstore.Batch
 	bytes int // of its events
-	done  func(eventstore.AppendResult)
+	// pending are its shard's requests that are not answered yet, its own included.
+	pending *atomic.Int64
+	done    func(eventstore.AppendResult)
 }
 
 // rows is how many the store writes for it.
@@ -52,7 +55,7 @@ func (b *submission) rows() int { return len(b.batch.Events) + len(b.batch.Outco
 type committer struct {
 	store   eventstore.Log
 	timeout time.Duration
-	// pending are the requests that the host has not answered yet.
+	// pending are the requests of all shards that are not answered yet.
 	pending *atomic.Int64
 	work    sync.WaitGroup
 
@@ -94,7 +97,11 @@ func (c *committer) wait() {
 
 // enough is how many rows are worth an append now.
 func (c *committer) enough() int {
-	return max(min((int(c.pending.Load())-calm)/portion, most), (c.busy-1)*rowsBeside)
+	coming := int(c.pending.Load()) + c.rows
+	for i := range c.ready {
+		coming -= int(c.ready[i].pending.Load())
+	}
+	return max(min((coming-calm)/portion, most), (c.busy-1)*rowsBeside)
 }
 
 // worthwhile tells whether what is ready should be sent now.

@@ -29,7 +29,7 @@ func TestAnAppendTakesSoManyShardsEventsAndBytesAndOneBatchAtLeast(t *testing.T)
 			c := &committer{closed: true, pending: new(atomic.Int64)} // what is ready goes at once
 			c.come = sync.NewCond(&c.mu)
 			for _, b := range tt.ready {
-				c.ready = append(c.ready, submission{batch: eventstore.Batch{Events: make([]eventstore.Event, b.events)}, bytes: b.bytes})
+				c.ready = append(c.ready, submission{batch: eventstore.Batch{Events: make([]eventstore.Event, b.events)}, bytes: b.bytes, pending: new(atomic.Int64)})
 				c.rows += b.events
 			}
 			var got []int
@@ -69,7 +69,7 @@ func TestWhatIsReadyGoesInTimeAlsoWhenNothingElseComes(t *testing.T) {
 		c := startCommitter(t.Context(), log, 1, time.Minute, &pending)
 		done := make(chan struct{}, 2)
 		submit := func() {
-			c.submit(submission{batch: eventstore.Batch{Events: make([]eventstore.Event, 1)}, done: func(eventstore.AppendResult) { done <- struct{}{} }})
+			c.submit(submission{batch: eventstore.Batch{Events: make([]eventstore.Event, 1)}, pending: new(atomic.Int64), done: func(eventstore.AppendResult) { done <- struct{}{} }})
 		}
 		submit()
 		<-log.begun
