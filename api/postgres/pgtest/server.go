@@ -163,6 +163,7 @@ func (s *Server) initialize(settings []string) error {
 		"fsync = on",
 		"max_connections = 200",
 		"shared_buffers = 64MB",
+		"dynamic_shared_memory_type = mmap", // in its folder: nothing is left of one that was killed
 		"log_min_messages = warning",
 	}, settings...)
 	if err := s.write(filepath.Join(s.folder, "data", "postgresql.auto.conf"), strings.Join(lines, "\n")+"\n"); err != nil {
