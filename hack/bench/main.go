@@ -89,7 +89,12 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("there is no store %q", kind)
 		}
 		fmt.Printf("\n%-42s %9s %7s %7s\n", kind, "", "ratio", "wanted")
-		if err := within(kind, func(p place) error { return commands(ctx, o, p) }); err != nil {
+		var ceiling float64
+		err := within(kind, func(p place) (err error) {
+			ceiling, err = commands(ctx, o, p)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
 		if o.measures("hot") {
@@ -98,7 +103,7 @@ func run(ctx context.Context, o options) error {
 			}
 		}
 		if o.measures("history") {
-			if err := history(ctx, o, kind); err != nil {
+			if err := history(ctx, o, kind, ceiling); err != nil {
 				return fmt.Errorf("%s: history: %w", kind, err)
 			}
 		}
@@ -108,13 +113,13 @@ func run(ctx context.Context, o options) error {
 
 // commands measures the ceiling before and after the rest, which is compared
 // with their mean.
-func commands(ctx context.Context, o options, p place) error {
-	if !o.measures("process") && !o.measures("http") {
-		return nil
+func commands(ctx context.Context, o options, p place) (ceiling float64, err error) {
+	if !o.measures("process") && !o.measures("http") && !o.measures("history") {
+		return 0, nil
 	}
 	var before, after, inside float64
 	var alone time.Duration
-	err := p.using(ctx, func(store eventstore.Store) (err error) {
+	err = p.using(ctx, func(store eventstore.Store) (err error) {
 		if _, err = appends(ctx, store, "warm-up", o.warmUp()); err != nil {
 			return err
 		}
@@ -133,9 +138,9 @@ func commands(ctx context.Context, o options, p place) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	ceiling := (before + after) / 2
+	ceiling = (before + after) / 2
 	fmt.Printf("%-42s %9.0f\n", fmt.Sprintf("append, %d events, %d at once, events/s", batchEvents, statements), ceiling)
 	note("  %.0f before and %.0f after the part in process", before, after)
 	if o.measures("process") {
@@ -143,18 +148,14 @@ func commands(ctx context.Context, o options, p place) error {
 	}
 	if o.measures("http") {
 		if err := overHTTP(ctx, o, p, ceiling, alone); err != nil {
-			return fmt.Errorf("HTTP: %w", err)
+			return 0, fmt.Errorf("HTTP: %w", err)
 		}
 	}
-	return nil
+	return ceiling, nil
 }
 
 func ratio(name string, rate, ceiling, wanted float64) {
 	fmt.Printf("%-42s %9.0f %7.3f %7.3f  %s\n", name, rate, rate/ceiling, wanted, verdict(rate/ceiling >= wanted))
-}
-
-func atLeast(name string, figure, wanted float64) {
-	fmt.Printf("%-42s %9.0f %7s %7.0f  %s\n", name, figure, "", wanted, verdict(figure >= wanted))
 }
 
 func atMost(name string, figure, limit float64) {
