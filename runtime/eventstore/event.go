@@ -175,8 +175,8 @@ type Acceptance struct {
 // Revision is the part of an Aggregate that tells whether the rest is to be read
 // again.
 type Revision struct {
-	ID       AggregateID
-	Revision int64
+	ID                   AggregateID
+	Revision, Generation int64
 	// Provisional: Before is not empty.
 	Provisional bool
 }

@@ -162,8 +162,8 @@ type Catalog interface {
 	EnsureAggregate(ctx context.Context, name string, shards int) (Aggregate, error)
 	// Aggregates lists all, by name.
 	Aggregates(ctx context.Context) ([]Aggregate, error)
-	// Revisions lists the revisions of all aggregates, by id: a look that costs
-	// little, for those who look often.
+	// Revisions lists the revisions and generations of all aggregates, by id: a look
+	// that costs little, for those who look often.
 	Revisions(ctx context.Context) ([]Revision, error)
 	// AcceptDefinition makes a definition the accepted one, under the next
 	// generation and revision, if the current revision is expected; else

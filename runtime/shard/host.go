@@ -203,7 +203,7 @@ func (h *Host) verifyHead(ctx context.Context, row eventstore.ShardState) error 
 func (h *Host) generation(ctx context.Context, id eventstore.AggregateID) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Limits.CallTimeout)
 	defer cancel()
-	all, err := h.cfg.Store.Aggregates(ctx)
+	all, err := h.cfg.Store.Revisions(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read the definition's generation: %w", err)
 	}

@@ -222,8 +222,8 @@ func (l *link) DeleteOutcomes(ctx context.Context, a eventstore.AggregateID, o [
 	return err
 }
 
-func (l *link) Aggregates(ctx context.Context) ([]eventstore.Aggregate, error) {
-	return through(ctx, l, "Aggregates", false, l.Store.Aggregates)
+func (l *link) Revisions(ctx context.Context) ([]eventstore.Revision, error) {
+	return through(ctx, l, "Revisions", false, l.Store.Revisions)
 }
 
 // Close leaves the store open for the others.

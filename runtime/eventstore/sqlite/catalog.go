@@ -70,9 +70,9 @@ func (s *Store) Aggregates(ctx context.Context) ([]eventstore.Aggregate, error) 
 
 // Revisions implements eventstore.Catalog.
 func (s *Store) Revisions(ctx context.Context) ([]eventstore.Revision, error) {
-	all, err := ask(ctx, s, "SELECT id, revision, coalesce(length(before), 0) > 0 FROM aggregate ORDER BY id",
+	all, err := ask(ctx, s, "SELECT id, revision, generation, coalesce(length(before), 0) > 0 FROM aggregate ORDER BY id",
 		func(rows *sql.Rows) (r eventstore.Revision, err error) {
-			err = rows.Scan(&r.ID, &r.Revision, &r.Provisional)
+			err = rows.Scan(&r.ID, &r.Revision, &r.Generation, &r.Provisional)
 			return r, err
 		})
 	if err != nil {

@@ -247,7 +247,7 @@ func wantAggregate(t *testing.T, s eventstore.Store, want, got eventstore.Aggreg
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff([]eventstore.Revision{{ID: want.ID, Revision: want.Revision, Provisional: len(want.Before) > 0}}, revisions); d != "" {
+	if d := cmp.Diff([]eventstore.Revision{{ID: want.ID, Revision: want.Revision, Generation: want.Generation, Provisional: len(want.Before) > 0}}, revisions); d != "" {
 		t.Error(d)
 	}
 }

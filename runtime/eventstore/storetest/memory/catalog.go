@@ -71,7 +71,7 @@ func (s *Store) Revisions(ctx context.Context) ([]eventstore.Revision, error) {
 	defer s.data.Unlock()
 	var all []eventstore.Revision
 	for _, a := range s.data.aggregates {
-		all = append(all, eventstore.Revision{ID: a.ID, Revision: a.Revision, Provisional: len(a.Before) > 0})
+		all = append(all, eventstore.Revision{ID: a.ID, Revision: a.Revision, Generation: a.Generation, Provisional: len(a.Before) > 0})
 	}
 	return all, nil
 }
