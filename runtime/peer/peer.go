@@ -25,6 +25,8 @@ type peer struct {
 	conn *http.ClientConn
 	// dial is the connection that is being made, nil when none is.
 	dial *dial
+	// missed: it could not be reached the last time. Callers try again and again.
+	missed bool
 }
 
 // dial is one attempt to connect, for all who wait for it.
@@ -132,7 +134,11 @@ func (p *peer) connect(d *dial) {
 	ctx, cancel := context.WithTimeout(p.pool.ctx, connectTimeout)
 	defer cancel()
 	d.conn, d.err = p.pool.transport.NewClientConn(ctx, "https", p.address)
-	if d.err != nil {
+	p.mu.Lock()
+	news := d.err != nil && !p.missed
+	p.missed = d.err != nil
+	p.mu.Unlock()
+	if news {
 		p.pool.cfg.Logger.Info("another pod cannot be reached; its callers ask the store for the shard's owner",
 			"address", p.address, "error", d.err)
 	}
