@@ -9,9 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -243,52 +241,4 @@ func removeEmptyMount(folder string) error {
 		}
 	}
 	return os.Remove(folder)
-}
-
-// removeCgroups removes what containers that were killed have left. Containerd
-// puts a container into /k8s.io/ID of every hierarchy.
-func (c *Cluster) removeCgroups(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for _, node := range c.plan.nodes() {
-		containers, err := os.ReadDir(c.containers(node.Name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		for _, container := range containers {
-			for _, pattern := range []string{"/sys/fs/cgroup/k8s.io/", "/sys/fs/cgroup/*/k8s.io/"} {
-				groups, err := filepath.Glob(pattern + container.Name())
-				if err != nil {
-					return err
-				}
-				for _, group := range groups {
-					if err := removeCgroup(ctx, group); err != nil {
-						return err
-					}
-				}
-			}
-		}
-	}
-	for _, pattern := range []string{"/sys/fs/cgroup/k8s.io", "/sys/fs/cgroup/*/k8s.io"} {
-		parents, _ := filepath.Glob(pattern)
-		for _, parent := range parents {
-			_ = unix.Rmdir(parent) // stays where another has something in it
-		}
-	}
-	return nil
-}
-
-// removeCgroup removes one group without any under it. The kernel may take a
-// moment to see that its last process has ended.
-func removeCgroup(ctx context.Context, group string) error {
-	return poll(ctx, 20*time.Millisecond, "cgroup "+group, func() (bool, error) {
-		switch err := unix.Rmdir(group); {
-		case err == nil, errors.Is(err, unix.ENOENT):
-			return true, nil
-		case errors.Is(err, unix.EBUSY):
-			return false, nil
-		default:
-			return false, fmt.Errorf("remove cgroup %s: %w", group, err)
-		}
-	})
 }

@@ -153,6 +153,9 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 		{"configuration of the nodes", c.prepareNodes},
 		{"etcd and the API server", func() error { return c.startAPI(ctx) }},
 		{"containerd on each node", func() (err error) {
+			if err := weighContainers(); err != nil {
+				return err
+			}
 			containerds, err = c.startContainerds(ctx, c.programs.Pause)
 			return err
 		}},
