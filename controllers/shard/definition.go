@@ -30,7 +30,7 @@ func (p *pool) hearDefinition(m *member, r *leftfoldv1.DefinitionReport) {
 		p.wantSurvey(p.now)
 	}
 	if r.GetGone() {
-		delete(m.definitions, key)
+		p.define(m, key, nil)
 		if key.kind == aggregateKind {
 			m.gone[key.name] = struct{}{}
 			if p.aggregates[key.name] != nil && p.allTold() && !p.serves(key.name) {
@@ -39,7 +39,7 @@ func (p *pool) hearDefinition(m *member, r *leftfoldv1.DefinitionReport) {
 		}
 		return
 	}
-	m.definitions[key] = r
+	p.define(m, key, r)
 	delete(m.gone, key.name)
 	if key.kind != aggregateKind || r.GetAcceptedGeneration() == before.GetAcceptedGeneration() {
 		return
@@ -54,6 +54,35 @@ func (p *pool) hearDefinition(m *member, r *leftfoldv1.DefinitionReport) {
 				p.observe(liveness.Retry{Shard: liveness.ShardID(s.id)})
 			}
 		}
+	}
+}
+
+// define puts down what a member made of an object; nil: it has it no more.
+func (p *pool) define(m *member, key definitionKey, r *leftfoldv1.DefinitionReport) {
+	before := m.definitions[key]
+	if r == nil {
+		delete(m.definitions, key)
+	} else {
+		m.definitions[key] = r
+	}
+	if key.kind != aggregateKind {
+		return
+	}
+	if before.GetAcceptedGeneration() > 0 {
+		p.aware[key.name]--
+	}
+	if r.GetAcceptedGeneration() > 0 {
+		p.aware[key.name]++
+	}
+	if p.aware[key.name] == 0 {
+		delete(p.aware, key.name)
+	}
+}
+
+// undefine forgets what a member made of all objects.
+func (p *pool) undefine(m *member) {
+	for key := range m.definitions {
+		p.define(m, key, nil)
 	}
 }
 

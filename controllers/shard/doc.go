@@ -79,7 +79,9 @@
 //
 // Events of a pool: 4,096. Messages that wait for one pod: 20,000, beyond which it is
 // cut off and told everything anew when it is back. Dials at a time: 32, but for those
-// after a broken connection. Owners are told as changes, one message for all pods;
-// to a pod that comes, an aggregate at a time. Views are made at most twenty times
+// after a broken connection. Owners are told as changes, 500 in a message that is one
+// for all pods; to a pod that comes, an aggregate at a time. Pods tell what the store
+// knows in parts of 500 shards, and a link reads on when the pool has taken a part in:
+// connections keep room for their largest message, and there are many. Views are made at most twenty times
 // a second, status of Shards is written at most fifty times a second.
 package shard

@@ -60,4 +60,6 @@ type event struct {
 	uid   types.UID // of the pod; but podsSeen
 	reply *leftfoldv1.ControlReply
 	pods  []pod
+	// taken is closed once the loop has taken it in; nil: nobody waits for that.
+	taken chan<- struct{}
 }

@@ -99,6 +99,30 @@ func TestCallersAreHeldBeforeAnotherOwnerIsKnown(t *testing.T) {
 	})
 }
 
+// Both ends keep room for a stream's largest message while the stream lasts.
+func TestOwnersOfManyShardsAreToldInMessagesOfWhichNoneIsLarge(t *testing.T) {
+	inWorld(t, map[string]int{"account": 400, "transfer": 400, "loan": 400}, func(w *world) {
+		pods := w.add(2, 1)
+		w.pass(5 * time.Second)
+		w.kill(pods[0])
+		w.pass(5 * time.Second)
+		p := pods[1].process
+		p.with(func() {
+			if p.mostOwners > maxOwners {
+				t.Errorf("a message named %d owners, at most %d are wanted", p.mostOwners, maxOwners)
+			}
+			for id, o := range p.told {
+				if o.GetIncarnation() != p.incarnation {
+					t.Errorf("%s-%d is said to be %q's", id.Aggregate, id.Number, o.GetIncarnation())
+				}
+			}
+			if len(p.told) != 1200 {
+				t.Errorf("it was told of %d shards of 1200", len(p.told))
+			}
+		})
+	})
+}
+
 func TestAProcessThatStartsAnewInItsPodIsAnotherOne(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		pods := w.add(2, 1)

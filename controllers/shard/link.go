@@ -238,10 +238,24 @@ func (l *link) serve(ctx context.Context, cut context.CancelFunc, s *session, we
 			}
 			return lost
 		}
-		if !l.tell(event{kind: heard, uid: l.pod.uid, reply: reply}) {
+		survey := reply.GetSurvey()
+		if survey == nil {
+			if !l.tell(event{kind: heard, uid: l.pod.uid, reply: reply}) {
+				return lost
+			}
+			continue
+		}
+		// The rest waits, in the form of the wire, until this part is made use of: a
+		// survey as a whole takes megabytes, and every pod has one.
+		taken := make(chan struct{})
+		if !l.tell(event{kind: heard, uid: l.pod.uid, reply: reply, taken: taken}) {
 			return lost
 		}
-		if reply.GetSurvey() != nil {
+		select {
+		case <-taken:
+		case <-ctx.Done():
+		}
+		if !survey.GetMore() {
 			told()
 		}
 	}

@@ -38,6 +38,8 @@ type member struct {
 	told map[placement.ShardID]struct{}
 	// surveyed: it has told all it knows, on this stream.
 	surveyed bool
+	// hearing is the survey that it is telling; nil: it is telling none.
+	hearing *hearing
 	// progress is when it last told something of a grant. It is given no shards
 	// until slowUntil, since a claim did not end there, unless nobody else is left.
 	progress, slowUntil time.Time
@@ -156,8 +158,9 @@ func (p *pool) open(at *seat, w *leftfoldv1.Welcome) {
 		delete(p.departed, m.incarnation)
 	}
 	m.address, m.seat, at.member = w.GetAddress(), at, m
+	p.undefine(m)
 	m.definitions, m.gone = map[definitionKey]*leftfoldv1.DefinitionReport{}, map[string]struct{}{}
-	m.connected, m.surveyed, m.told = true, false, map[placement.ShardID]struct{}{}
+	m.connected, m.surveyed, m.hearing, m.told = true, false, nil, map[placement.ShardID]struct{}{}
 	m.progress = p.now
 	p.observe(liveness.Joined{Member: m.incarnation}, liveness.Pong{Member: m.incarnation})
 	p.tellPod(m)
@@ -189,6 +192,7 @@ func (p *pool) disconnect(at *seat) {
 
 // forget a member that is no more to be watched.
 func (p *pool) forget(m *member) {
+	p.undefine(m)
 	delete(p.members, m.incarnation)
 	p.departed[m.incarnation] = p.now
 	if m.seat != nil && m.seat.member == m {

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"time"
 
 	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
@@ -13,7 +14,11 @@ func (p *pool) tellOwner(s *shard) {
 	sooner(&p.ownersAt, p.now.Add(ownersPause))
 }
 
-// pushOwners tells all pods the owners that have changed. One message serves all.
+// maxOwners is how many owners a message names, about 40 KiB: a connection keeps room
+// for the largest message it has sent or received as long as it lasts.
+const maxOwners = 500
+
+// pushOwners tells all pods the owners that have changed. The same messages serve all.
 func (p *pool) pushOwners() {
 	p.ownersAt = time.Time{}
 	if len(p.owners) == 0 {
@@ -26,10 +31,12 @@ func (p *pool) pushOwners() {
 		}
 	}
 	clear(p.owners)
-	message := ownersMessage(changed)
-	for _, m := range p.members {
-		if m.connected {
-			m.send(message)
+	for some := range slices.Chunk(changed, maxOwners) {
+		message := ownersMessage(some)
+		for _, m := range p.members {
+			if m.connected {
+				m.send(message)
+			}
 		}
 	}
 }

@@ -40,8 +40,10 @@ type pool struct {
 
 	definitions      map[definitionKey]Definition
 	definitionsStale bool
-	projections      []Projection
-	viewed           viewed
+	// aware counts, for each aggregate, the members that serve its definition.
+	aware       map[string]int
+	projections []Projection
+	viewed      viewed
 
 	// goingSince is since when every pod is going; zero: one is not, or will come.
 	goingSince time.Time
@@ -84,7 +86,7 @@ func newPool(runtime types.NamespacedName, config poolConfig) *pool {
 		events:  make(chan event, maxEvents),
 		tracker: liveness.New(config.settings),
 		seats:   map[types.UID]*seat{}, members: map[string]*member{}, departed: map[string]time.Time{}, table: newTable(),
-		learning: true, definitions: map[definitionKey]Definition{},
+		learning: true, definitions: map[definitionKey]Definition{}, aware: map[string]int{},
 		owners: map[*shard]struct{}{}, viewed: newViewed(),
 	}
 }
@@ -222,6 +224,9 @@ func (p *pool) observe(seen ...liveness.Observation) {
 
 // handle takes in an event.
 func (p *pool) handle(e event) {
+	if e.taken != nil {
+		defer close(e.taken)
+	}
 	if e.kind == podsSeen {
 		p.seePods(e.pods)
 		return

@@ -193,6 +193,7 @@ type process struct {
 	grants, releases  int
 	refusals          int
 	asked             int // surveys
+	mostOwners        int // in a message
 	drainAsked        bool
 	forgetful         bool // keeps no owners
 	nobodyBeforeOwner map[placement.ShardID]bool
@@ -311,6 +312,7 @@ func (p *process) receive(request *leftfoldv1.ControlRequest) {
 		p.releases++
 		p.giveUp(shardID(r.Release.GetShard()), r.Release.GetEpoch())
 	case *leftfoldv1.ControlRequest_Owners:
+		p.mostOwners = max(p.mostOwners, len(r.Owners.GetOwners()))
 		for _, o := range r.Owners.GetOwners() {
 			p.learn(o)
 		}

@@ -212,6 +212,43 @@ func TestShardsGoToPodsThatHaveTheDefinition(t *testing.T) {
 	})
 }
 
+func TestAPodThatComesBackWithoutADefinitionIsGrantedNoneOfItsShards(t *testing.T) {
+	without := func(p *process) { p.with(func() { delete(p.definitions, "loan") }) }
+	for name, back := range map[string]func(*world, *worldPod){
+		"as another process": func(w *world, p *worldPod) {
+			w.kill(p)
+			w.revive(p, "bank-1-b")
+			without(p.process)
+		},
+		"on another stream": func(_ *world, p *worldPod) {
+			without(p.process)
+			p.line.sever(broken)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, map[string]int{"account": 6, "loan": 6}, func(w *world) {
+				pods := w.add(3, 1)
+				w.pass(5 * time.Second)
+				before := map[placement.ShardID]bool{}
+				for _, id := range w.ownedBy(pods[0].process.incarnation) {
+					before[id] = true
+				}
+				back(w, pods[0])
+				for _, lose := range []func(){func() {}, func() { w.kill(pods[1]) }} {
+					lose()
+					w.pass(5 * time.Second)
+					p := pods[0].process
+					for _, id := range w.ownedBy(p.incarnation) {
+						if had := p.incarnation == "bank-1-a" && before[id]; id.Aggregate == "loan" && !had {
+							t.Errorf("%s-%d went to %q", id.Aggregate, id.Number, p.incarnation)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestAProjectionThatOnlyGetsOnIsToldEveryTenSeconds(t *testing.T) {
 	inWorld(t, map[string]int{"account": 2}, func(w *world) {
 		w.add(1, 1)

@@ -60,6 +60,8 @@ type socketPod struct {
 	process *process
 	server  *http.Server
 	ended   chan struct{}
+	// pause between two parts of a survey.
+	pause time.Duration
 }
 
 var networks atomic.Int32
@@ -260,7 +262,7 @@ func (p *socketPod) Control(ctx context.Context, stream *connect.BidiStream[left
 		for {
 			select {
 			case r := <-replies:
-				if stream.Send(r) != nil {
+				if p.send(stream, r) != nil {
 					return
 				}
 			case <-ctx.Done():
@@ -275,6 +277,31 @@ func (p *socketPod) Control(ctx context.Context, stream *connect.BidiStream[left
 		}
 		process.receive(request)
 	}
+}
+
+// send sends a reply, a survey in parts.
+func (p *socketPod) send(stream *connect.BidiStream[leftfoldv1.ControlRequest, leftfoldv1.ControlReply], r *leftfoldv1.ControlReply) error {
+	survey := r.GetSurvey()
+	if survey == nil {
+		return stream.Send(r)
+	}
+	members, rest := survey.GetMembers(), survey.GetShards() // others may be told the same survey
+	for ; len(rest) > partSize; members, rest = nil, rest[partSize:] {
+		if err := stream.Send(surveyReply(&leftfoldv1.Survey{Members: members, Shards: rest[:partSize], More: true})); err != nil {
+			return err
+		}
+		time.Sleep(p.pause)
+	}
+	return stream.Send(surveyReply(&leftfoldv1.Survey{
+		Members: members, Shards: rest, Projections: survey.GetProjections(), Error: survey.GetError(),
+	}))
+}
+
+// partSize is how many shards a part of a survey names, as in pods.
+const partSize = 500
+
+func surveyReply(s *leftfoldv1.Survey) *leftfoldv1.ControlReply {
+	return &leftfoldv1.ControlReply{Kind: &leftfoldv1.ControlReply_Survey{Survey: s}}
 }
 
 // wait polls until something holds, and fails when it does not in time.
@@ -343,6 +370,17 @@ func TestAPodWhoseProcessIsReplacedIsUsedAgain(t *testing.T) {
 	w.wait(5*time.Second, "taken over", func() bool { return w.store.owners()["bank-1-a"] == 0 })
 	pods[0].revive("bank-1-b")
 	w.wait(10*time.Second, "spread again", w.settled(pods...))
+}
+
+func TestALeaderActsWhenItHasTheLastPartOfASurvey(t *testing.T) {
+	w := newFleetWorld(t, map[string]int{"account": 2*partSize + 1})
+	w.add(1)[0].pause = 200 * time.Millisecond
+	w.lead()
+	var view View
+	w.wait(10*time.Second, "known", func() bool { view = w.view(); return view.Surveyed })
+	if got := len(view.Shards); got != 2*partSize+1 {
+		t.Errorf("the leader takes %d shards for all that there are", got)
+	}
 }
 
 func TestAFrozenPodIsGivenUpAndComesBack(t *testing.T) {

@@ -57,13 +57,40 @@ func (p *pool) surveyors() []*member {
 	return able[:min(len(able), most)]
 }
 
-// hearSurvey takes in what the store knows. It is the last of what a pod tells when
-// a stream begins.
-func (p *pool) hearSurvey(m *member, survey *leftfoldv1.Survey) {
-	told := m.told
-	m.told, m.surveyed = nil, true
-	if survey.GetError() != "" {
-		p.log.Info("a pod cannot read the store", "pod", p.podName(m), "error", survey.GetError())
+// hearing is a survey of which not all parts are here.
+type hearing struct {
+	ages   map[string]time.Duration // of heartbeats
+	listed map[string]bool          // aggregates
+}
+
+// hearSurvey takes in a part of what the store knows. Each row stands for itself;
+// what follows from rows that are not there, follows from the last part.
+func (p *pool) hearSurvey(m *member, part *leftfoldv1.Survey) {
+	if m.hearing == nil {
+		m.hearing = &hearing{ages: make(map[string]time.Duration, len(part.GetMembers())), listed: map[string]bool{}}
+		for _, row := range part.GetMembers() {
+			m.hearing.ages[row.GetIncarnation()] = row.GetAge().AsDuration()
+		}
+		if part.GetError() == "" {
+			p.observe(liveness.Heartbeats{Ages: m.hearing.ages})
+		}
+	}
+	for _, row := range part.GetShards() {
+		m.hearing.listed[row.GetShard().GetAggregate()] = true
+		p.seeShard(m, row, m.hearing.ages)
+	}
+	if !part.GetMore() {
+		p.hearLast(m, part)
+	}
+}
+
+// hearLast takes in a survey's last part. It is the last of what a pod tells when a
+// stream begins.
+func (p *pool) hearLast(m *member, part *leftfoldv1.Survey) {
+	told, listed := m.told, m.hearing.listed
+	m.told, m.hearing, m.surveyed = nil, nil, true
+	if part.GetError() != "" {
+		p.log.Info("a pod cannot read the store", "pod", p.podName(m), "error", part.GetError())
 		return
 	}
 	if more := p.now.Add(learnMore); told != nil && more.After(p.learnBy) {
@@ -73,21 +100,11 @@ func (p *pool) hearSurvey(m *member, survey *leftfoldv1.Survey) {
 		}
 	}
 	p.storeSpoke = true
-	ages := make(map[string]time.Duration, len(survey.GetMembers()))
-	for _, row := range survey.GetMembers() {
-		ages[row.GetIncarnation()] = row.GetAge().AsDuration()
-	}
-	p.observe(liveness.Heartbeats{Ages: ages})
-	listed := map[string]bool{}
-	for _, row := range survey.GetShards() {
-		listed[row.GetShard().GetAggregate()] = true
-		p.seeShard(m, row, ages)
-	}
 	p.dropUnserved(m, listed)
 	if told != nil {
 		p.settleTold(m, told)
 	}
-	p.seeProjections(survey.GetProjections())
+	p.seeProjections(part.GetProjections())
 }
 
 // seeShard takes in the store's row of a shard. The row may be older than what pods

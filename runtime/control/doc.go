@@ -27,7 +27,8 @@
 // Reports wait in an outbox until the stream takes them. A newer report of the
 // same thing takes the place of the older one, so the outbox is never longer than
 // what there is to tell, and a leader that reads slowly misses history alone. A
-// Pong goes before everything else. A leader that takes nothing at all for
+// Pong goes before everything else. A survey is sent in parts, so that no message
+// grows with the store. A leader that takes nothing at all for
 // [sendTimeout] is cut off: it dials again and is told everything anew.
 //
 // # Whether there is an operator

@@ -40,7 +40,8 @@ type Pod interface {
 	Drain()
 	// Loads gives the events a second of the shards that are served here.
 	Loads() []*leftfoldv1.Load
-	// Survey reads what the store knows. An error goes into the message.
+	// Survey reads what the store knows. An error goes into the message, which is
+	// the caller's.
 	Survey(ctx context.Context) *leftfoldv1.Survey
 }
 

@@ -126,6 +126,35 @@ func TestAPongDoesNotWaitForASurvey(t *testing.T) {
 	o.Shard("account", 1, serving)
 }
 
+// Both ends keep room for a stream's largest message while the stream lasts.
+func TestASurveyOfManyShardsComesInPartsOfWhichNoneIsLarge(t *testing.T) {
+	r := newRig(t)
+	const shards = 10_000
+	r.pod.survey = func(context.Context) *leftfoldv1.Survey {
+		survey := &leftfoldv1.Survey{Members: []*leftfoldv1.SurveyedMember{{Incarnation: "i-1"}}}
+		for number := range int32(shards) {
+			survey.Shards = append(survey.Shards, &leftfoldv1.SurveyedShard{
+				Shard: control.Shard{Aggregate: "account", Number: number}.Message(), Epoch: 1,
+				Owner: "bank-7f9c6d5b8-x2x4z-0123456789abcdef", Address: "10.244.100.100:8082",
+			})
+		}
+		return survey
+	}
+	o := r.dial(1)
+	seen := o.Until("the survey", func(s *controltest.Seen) bool { return s.Surveys == 1 })
+	if len(seen.Survey.GetShards()) != shards || len(seen.Survey.GetMembers()) != 1 {
+		t.Fatalf("the survey has %d shards and %d members", len(seen.Survey.GetShards()), len(seen.Survey.GetMembers()))
+	}
+	for i, row := range seen.Survey.GetShards() {
+		if row.GetShard().GetNumber() != int32(i) {
+			t.Fatalf("row %d is shard %d", i, row.GetShard().GetNumber())
+		}
+	}
+	if most := 64 << 10; seen.LargestPart > most {
+		t.Errorf("a message has %d bytes, at most %d are wanted", seen.LargestPart, most)
+	}
+}
+
 func TestALeaderOfALowerTermIsRefusedAndToldWhichWasSeen(t *testing.T) {
 	r := newRig(t)
 	now := r.dial(7)

@@ -25,6 +25,10 @@ const (
 	// loadsEvery is how often loads are looked at. Placement by load moves shards
 	// every few minutes at most.
 	loadsEvery = time.Second
+	// maxPart is how many shards a part of a survey names, about 40 KiB. Either end
+	// keeps room for the largest message of a stream as long as the stream lasts,
+	// and an operator has many streams.
+	maxPart = 500
 )
 
 var (
@@ -163,16 +167,38 @@ func (st *stream) send(ctx context.Context) {
 				return
 			}
 		}
-		// A deadline that passes between two sends would end the stream, too.
-		_ = st.deadlines.SetWriteDeadline(time.Now().Add(sendTimeout))
-		err := st.conn.Send(reply)
-		_ = st.deadlines.SetWriteDeadline(time.Time{})
-		if err != nil {
+		if err := st.sendParts(reply); err != nil {
 			st.service.log.Warn("the operator takes no reports; its stream ends", slog.Any("error", err))
 			st.end(err)
 			return
 		}
 	}
+}
+
+// sendParts sends a reply, and one that is large in parts.
+func (st *stream) sendParts(reply *leftfoldv1.ControlReply) error {
+	if survey := reply.GetSurvey(); survey != nil {
+		for len(survey.GetShards()) > maxPart {
+			part := &leftfoldv1.Survey{Members: survey.Members, Shards: survey.Shards[:maxPart], More: true}
+			if err := st.sendOne(surveyReply(part)); err != nil {
+				return err
+			}
+			survey.Members, survey.Shards = nil, survey.Shards[maxPart:]
+		}
+	}
+	return st.sendOne(reply)
+}
+
+func (st *stream) sendOne(reply *leftfoldv1.ControlReply) error {
+	// A deadline that passes between two sends would end the stream, too.
+	_ = st.deadlines.SetWriteDeadline(time.Now().Add(sendTimeout))
+	err := st.conn.Send(reply)
+	_ = st.deadlines.SetWriteDeadline(time.Time{})
+	return err
+}
+
+func surveyReply(survey *leftfoldv1.Survey) *leftfoldv1.ControlReply {
+	return &leftfoldv1.ControlReply{Kind: &leftfoldv1.ControlReply_Survey{Survey: survey}}
 }
 
 func (st *stream) askSurvey() {
@@ -193,7 +219,7 @@ func (st *stream) observe(ctx context.Context) {
 			return
 		case <-st.survey:
 			survey := st.service.pod.Survey(ctx)
-			st.out.put(surveyKey, &leftfoldv1.ControlReply{Kind: &leftfoldv1.ControlReply_Survey{Survey: survey}})
+			st.out.put(surveyKey, surveyReply(survey))
 		case <-ticker.C:
 			if loads := (&leftfoldv1.Loads{Loads: st.service.pod.Loads()}); !proto.Equal(loads, told) {
 				told = loads

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
@@ -51,6 +52,9 @@ type Seen struct {
 	Definitions map[string]*leftfoldv1.DefinitionReport // by Kind/name
 	Survey      *leftfoldv1.Survey
 	Surveys     int
+	// LargestPart of a survey, in bytes.
+	LargestPart int
+	part        *leftfoldv1.Survey // of the survey that is coming
 	Loads       *leftfoldv1.Loads
 	Draining    bool
 	// Err is how the stream ended; nil while it has not.
@@ -207,13 +211,26 @@ func (s *Seen) note(reply *leftfoldv1.ControlReply) {
 	case *leftfoldv1.ControlReply_Definition:
 		s.Definitions[m.Definition.GetKind()+"/"+m.Definition.GetName()] = m.Definition
 	case *leftfoldv1.ControlReply_Survey:
-		s.Survey = m.Survey
-		s.Surveys++
+		s.noteSurvey(m.Survey)
 	case *leftfoldv1.ControlReply_Loads:
 		s.Loads = m.Loads
 	case *leftfoldv1.ControlReply_Draining:
 		s.Draining = true
 	}
+}
+
+// noteSurvey puts the parts of a survey together.
+func (s *Seen) noteSurvey(part *leftfoldv1.Survey) {
+	s.LargestPart = max(s.LargestPart, proto.Size(part))
+	if s.part != nil {
+		proto.Merge(s.part, part)
+		s.part.More, part = part.GetMore(), s.part
+	}
+	if s.part = part; part.GetMore() {
+		return
+	}
+	s.Survey, s.part = part, nil
+	s.Surveys++
 }
 
 // Seen is what the pod has reported so far.

@@ -1471,14 +1471,18 @@ func (*SurveyRequest) Descriptor() ([]byte, []int) {
 }
 
 // Survey is what the store knows: all shards of all aggregates that the runtime
-// serves, all projections, whoever's shards they are on, and all members.
+// serves, all projections, whoever's shards they are on, and all members. It comes
+// in parts, so that no message grows with the store: the first has the members,
+// the last the projections, and any may have shards.
 type Survey struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Shards      []*SurveyedShard       `protobuf:"bytes,1,rep,name=shards,proto3" json:"shards,omitempty"`
 	Members     []*SurveyedMember      `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
 	Projections []*SurveyedProjection  `protobuf:"bytes,4,rep,name=projections,proto3" json:"projections,omitempty"`
 	// Why the store could not be read; then the lists are empty.
-	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// Another part follows. That something is not there shows in the last one alone.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1539,6 +1543,13 @@ func (x *Survey) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *Survey) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 type SurveyedProjection struct {
@@ -1877,12 +1888,13 @@ const file_leftfold_v1_control_proto_rawDesc = "" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06detail\x18\a \x01(\tR\x06detail\x12\x12\n" +
 	"\x04gone\x18\b \x01(\bR\x04gone\"\x0f\n" +
-	"\rSurveyRequest\"\xcc\x01\n" +
+	"\rSurveyRequest\"\xe0\x01\n" +
 	"\x06Survey\x122\n" +
 	"\x06shards\x18\x01 \x03(\v2\x1a.leftfold.v1.SurveyedShardR\x06shards\x125\n" +
 	"\amembers\x18\x02 \x03(\v2\x1b.leftfold.v1.SurveyedMemberR\amembers\x12A\n" +
 	"\vprojections\x18\x04 \x03(\v2\x1f.leftfold.v1.SurveyedProjectionR\vprojections\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\"\x80\x02\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"\x80\x02\n" +
 	"\x12SurveyedProjection\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05table\x18\x02 \x01(\tR\x05table\x12\x1a\n" +
