@@ -3,7 +3,7 @@
 # and writes a page with plots. Ends with 1 when a promise was not kept.
 #
 #   ROUNDS  of each fault (default: as many as its figures need)
-#   RUN     only faults whose name matches this regular expression: kill cut deaf mute
+#   RUN     only faults whose name matches this regular expression: none kill cut deaf mute
 #           loss freeze panic stall delete roll scale drain leader both alone database all
 #   SEED    of the load (default: from the clock)
 #   PAGE    where the page goes (default bin/failover.html)

@@ -68,6 +68,10 @@ const (
 func Faults() []*Fault {
 	return []*Fault{
 		{
+			Name: "none", Title: "nothing happens, but a container that has no part in it comes and goes", Rounds: 20, Long: true, Planned: true,
+			do: bystander,
+		},
+		{
 			Name: "kill", Title: "kill -9 of a runtime process", Rounds: 100,
 			Promised: Promise{Written: 500 * time.Millisecond}, excused: connection, do: kill,
 		},
