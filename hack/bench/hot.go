@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
+	"github.com/leftfold/leftfold/runtime/shard"
 )
 
 // hotCallers send to one entity as fast as they are answered; the others are sent
@@ -88,7 +93,7 @@ func (s *served) measureBeside(ctx context.Context, o options, b *beside, entiti
 	const settle = time.Second
 	duration := o.duration / 2
 	if entities == 0 {
-		return s.steady(ctx, duration, b)
+		return s.others(ctx, duration, b)
 	}
 	type result struct {
 		load
@@ -100,7 +105,7 @@ func (s *served) measureBeside(ctx context.Context, o options, b *beside, entiti
 		ended <- result{l, err}
 	}()
 	time.Sleep(settle)
-	err := s.steady(ctx, duration, b)
+	err := s.others(ctx, duration, b)
 	r := <-ended
 	b.perSecond += r.PerSecond
 	return errors.Join(err, r.error)
@@ -108,10 +113,9 @@ func (s *served) measureBeside(ctx context.Context, o options, b *beside, entiti
 
 func other(n int) string { return "other-" + strconv.Itoa(n%entities) }
 
-// steady sends commands that are due at fixed times to the others, and after each
-// asks for a constant answer; it takes note of the latencies, the command's from
-// when it was due.
-func (s *served) steady(ctx context.Context, duration time.Duration, into *beside) error {
+// steady does what is due at fixed times, and gives the latencies from then; after
+// each it does what comes after, if anything, and gives how long that takes.
+func steady(duration time.Duration, into *beside, due, after func(n int) error) error {
 	total := int(duration.Seconds() * otherRate)
 	commands, answers := make(latencies, total), make(latencies, total)
 	errs := make(chan error, otherSenders)
@@ -120,19 +124,19 @@ func (s *served) steady(ctx context.Context, duration time.Duration, into *besid
 	for sender := range otherSenders {
 		senders.Go(func() {
 			for n := sender; n < total; n += otherSenders {
-				due := start.Add(time.Duration(float64(n) / otherRate * float64(time.Second)))
-				time.Sleep(time.Until(due))
-				if err := s.post(ctx, other(n), "Deposit", `{"amount":1}`); err != nil {
+				at := start.Add(time.Duration(float64(n) / otherRate * float64(time.Second)))
+				time.Sleep(time.Until(at))
+				if err := due(n); err != nil {
 					errs <- err
 					return
 				}
-				answered := time.Now()
-				commands[n] = answered.Sub(due)
-				if err := s.constant(ctx); err != nil {
+				done := time.Now()
+				commands[n] = done.Sub(at)
+				if err := after(n); err != nil {
 					errs <- err
 					return
 				}
-				answers[n] = time.Since(answered)
+				answers[n] = time.Since(done)
 			}
 		})
 	}
@@ -143,6 +147,13 @@ func (s *served) steady(ctx context.Context, duration time.Duration, into *besid
 	}
 	into.commands, into.answers = append(into.commands, commands...), append(into.answers, answers...)
 	return nil
+}
+
+// others are the commands to the other entities, and after each a constant answer.
+func (s *served) others(ctx context.Context, duration time.Duration, into *beside) error {
+	return steady(duration, into, func(n int) error {
+		return s.post(ctx, other(n), "Deposit", `{"amount":1}`)
+	}, func(int) error { return s.constant(ctx) })
 }
 
 // constant asks for what is not there.
@@ -158,4 +169,76 @@ func (s *served) constant(ctx context.Context) error {
 	_, err = io.Copy(io.Discard, response.Body)
 	_ = response.Body.Close()
 	return err
+}
+
+// hotInProcess is the same without HTTP, and so without callers that take as much of
+// the processors as all else: one entity at the speed that its shard has.
+func hotInProcess(ctx context.Context, store eventstore.Store, o options) error {
+	host := shard.NewHost(shard.Config{Store: store, Incarnation: "bench", Logger: slog.New(slog.DiscardHandler)})
+	defer func() { _ = host.Close(context.WithoutCancel(ctx)) }()
+	shards, err := openAccounts(ctx, host, store, o.sample)
+	if err != nil {
+		return err
+	}
+	var ids atomic.Int64
+	send := func(s *shard.Shard, entity, name, body string) error {
+		_, err := s.Handle(ctx, shard.Command{Entity: entity, Name: name, Body: []byte(body), ID: strconv.FormatInt(ids.Add(1), 10)})
+		return err
+	}
+	for i := range entities {
+		if err := send(shards[i%len(shards)], other(i), "Open", `{"owner":"bench"}`); err != nil {
+			return err
+		}
+	}
+	if err := send(shards[0], "hot", "Open", `{"owner":"bench"}`); err != nil {
+		return err
+	}
+	others := func(into *beside) error {
+		return steady(o.duration/2, into, func(n int) error {
+			i := n % entities
+			return send(shards[i%len(shards)], other(i), "Deposit", `{"amount":1}`)
+		}, func(int) error { return nil })
+	}
+	if err := others(&beside{}); err != nil {
+		return err
+	}
+	var alone, one beside
+	for range hotRounds {
+		if err := others(&alone); err != nil {
+			return err
+		}
+		var hot sync.WaitGroup
+		var served atomic.Int64
+		stop := make(chan struct{})
+		failed := make(chan error, hotCallers)
+		for range hotCallers {
+			hot.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if err := send(shards[0], "hot", "Deposit", `{"amount":1}`); err != nil {
+						failed <- err
+						return
+					}
+					served.Add(1)
+				}
+			})
+		}
+		began := time.Now()
+		err := others(&one)
+		one.perSecond += float64(served.Load()) / time.Since(began).Seconds()
+		close(stop)
+		hot.Wait()
+		close(failed)
+		if err := errors.Join(err, <-failed); err != nil {
+			return err
+		}
+	}
+	note("in process, %d commands/s to others: p50 %.2f ms, p99 %.2f ms", otherRate, alone.commands.at(0.5), alone.commands.at(0.99))
+	note("  beside %d callers of one entity, %.0f/s: p50 %.2f ms, p99 %.2f ms", hotCallers, one.perSecond/hotRounds, one.commands.at(0.5), one.commands.at(0.99))
+	atMost("  p99 by p99 alone", one.commands.at(0.99)/alone.commands.at(0.99), 2)
+	return nil
 }

@@ -98,7 +98,14 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
 		if o.measures("hot") {
-			if err := within(kind, func(p place) error { return hot(ctx, o, p) }); err != nil {
+			err := within(kind, func(p place) error {
+				err := p.using(ctx, func(store eventstore.Store) error { return hotInProcess(ctx, store, o) })
+				if err != nil {
+					return err
+				}
+				return hot(ctx, o, p)
+			})
+			if err != nil {
 				return fmt.Errorf("%s: a hot entity: %w", kind, err)
 			}
 		}
