@@ -17,7 +17,7 @@ func Compute(members []Member, shards []Shard, policy Policy) Plan {
 	}
 	budget := max(0, policy.MaxMoves-moving)
 	b.drain(drained, budget)
-	if len(orphans) > 0 || len(drained) > 0 {
+	if len(orphans) > 0 || len(drained) > 0 || policy.Unsettled {
 		return b.plan
 	}
 	if budget -= b.balance(budget); len(b.plan.Assign) == 0 {

@@ -20,7 +20,8 @@
 //	orphans   No owner, or one that is not among the members. All at once, however
 //	          many, the heaviest first. Placed if and only if a ready member exists.
 //	drain     Shards of draining members, the heaviest first, step by step.
-//	balance   Only when nothing is orphaned and no draining member owns a shard.
+//	balance   Only when nothing is orphaned, no draining member owns a shard, and no
+//	          member is about to come ([Policy.Unsettled]).
 //	spread    Only when balance has nothing to do.
 //
 // All but the first are planned moves, at most [Policy.MaxMoves] under way at a

@@ -58,6 +58,9 @@ type Policy struct {
 	// AnyRevision lets shards go to members of older revisions too. Default: only
 	// the newest that has a ready member.
 	AnyRevision bool
+	// Unsettled: more members are about to be there, so nothing moves for balance or
+	// spread.
+	Unsettled bool
 }
 
 const (

@@ -64,6 +64,9 @@ const (
 	// fewMoves is how many planned moves are under way at a time in a small
 	// Runtime. In a large one half of the members may take part in one.
 	fewMoves = 8
+	// comingFor is how long a pod that is seen, or whose process has ended, is waited
+	// for with moves that only even things out: it would take part in them.
+	comingFor = 10 * time.Second
 	// learnMore is how much longer a new leader waits for the others when one more
 	// pod has told what it knows, and learnAtMost how long altogether.
 	learnMore, learnAtMost = 300 * time.Millisecond, 10 * time.Second

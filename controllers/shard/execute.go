@@ -21,13 +21,28 @@ func (p *pool) plan() {
 		return
 	}
 	members := p.placementMembers()
-	policy := placement.Policy{MaxMoves: max(fewMoves, len(members)/2)}
+	policy := placement.Policy{MaxMoves: max(fewMoves, len(members)/2), Unsettled: p.awaitsPod()}
 	plan := placement.Compute(members, p.placementShards(members), policy)
 	for _, move := range plan.Assign {
 		p.carryOut(move)
 	}
 	p.planTook = time.Since(began)
 	p.metrics.planned(p.planTook)
+}
+
+// awaitsPod tells whether a pod is about to take shards, and has a plan made when
+// that is not waited for any more.
+func (p *pool) awaitsPod() bool {
+	if !p.now.Before(p.comingUntil) {
+		return false
+	}
+	for _, at := range p.seats {
+		if !at.gone && !at.pod.deleted && !at.member.grantable() {
+			p.wantPlan(p.comingUntil)
+			return true
+		}
+	}
+	return false
 }
 
 // placementMembers lists who can own shards.

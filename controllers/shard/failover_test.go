@@ -363,6 +363,34 @@ func TestARolloutMovesShardsToTheNewestRevisionOnly(t *testing.T) {
 	})
 }
 
+func TestWhatOnlyEvensThingsOutWaitsForPodsThatAreComing(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(4, 1)
+		w.pass(20 * time.Second)
+		w.kill(pods[2])
+		w.kill(pods[3])
+		w.pass(time.Second)
+		before := w.store.epochs()
+		w.revive(pods[2], "bank-3-b")
+		w.pass(4 * time.Second)
+		if got := w.store.epochs(); got != before {
+			t.Errorf("%d shards moved while a pod was coming that was to have some", got-before)
+		}
+		w.revive(pods[3], "bank-4-b")
+		w.pass(5 * time.Second)
+		w.wantOwned(pods...)
+		if got := w.store.epochs(); got > before+9 {
+			t.Errorf("%d of 18 shards moved so that four pods have them, and not two", got-before)
+		}
+		w.kill(pods[3]) // and does not come back
+		w.pass(time.Second)
+		w.kill(pods[2])
+		w.revive(pods[2], "bank-3-c")
+		w.pass(comingFor + 5*time.Second)
+		w.wantOwned(pods[:3]...)
+	})
+}
+
 func TestANewLeaderMovesNothing(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		pods := w.add(3, 1)
@@ -513,9 +541,10 @@ func TestAGrantThatTheStoreRefusesTellsTheTruth(t *testing.T) {
 				})
 			}
 		})
-		w.pass(3 * time.Second)
+		w.pass(comingFor + 3*time.Second)
 		w.wantOwned(pods[1:]...)
-		// Six were taken; of the twelve that the taker has then, three go to the other.
+		// Six were taken; of the twelve that the taker has then, three go to the other
+		// when the dead process does not come back.
 		if got := w.store.epochs() - before; got != 9 {
 			t.Errorf("%d claims", got)
 		}

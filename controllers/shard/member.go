@@ -75,6 +75,7 @@ func (p *pool) seePods(pods []pod) {
 			}
 			at = &seat{pod: seen, line: p.dial(seen)}
 			p.seats[seen.uid] = at
+			p.comingUntil = p.now.Add(comingFor)
 			p.adoptGhost(at)
 		}
 		p.seePod(at, seen)
@@ -184,6 +185,7 @@ func (p *pool) disconnect(at *seat) {
 		return
 	}
 	m.connected, m.ready, m.surveyed, m.told = false, false, false, nil
+	p.comingUntil = p.now.Add(comingFor)
 	p.changed()
 	if at.gone {
 		p.leaveSeat(at)

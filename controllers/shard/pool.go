@@ -45,6 +45,8 @@ type pool struct {
 	projections []Projection
 	viewed      viewed
 
+	// comingUntil is until when a pod that takes no shards yet is waited for.
+	comingUntil time.Time
 	// goingSince is since when every pod is going; zero: one is not, or will come.
 	goingSince time.Time
 
