@@ -286,7 +286,8 @@ func (r *round) returned(ctx context.Context, before map[string]string) error {
 	return err
 }
 
-// database counts from the moment it is back. No pod may have been restarted.
+// database counts from when it takes connections again. No pod may have been
+// restarted.
 func database(ctx context.Context, r *round) (time.Time, error) {
 	length := 20 * time.Second
 	if r.short {
@@ -295,9 +296,9 @@ func database(ctx context.Context, r *round) (time.Time, error) {
 	if err := r.bank.Postgres.Crash(); err != nil {
 		return time.Time{}, err
 	}
-	err := rest(ctx, length)
+	err := errors.Join(rest(ctx, length), r.bank.Postgres.Restart())
 	back := time.Now()
-	if err := errors.Join(err, r.bank.Postgres.Restart()); err != nil {
+	if err != nil {
 		return back, err
 	}
 	if err := r.written(ctx, back); err != nil {
