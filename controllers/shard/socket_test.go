@@ -60,8 +60,10 @@ type socketPod struct {
 	process *process
 	server  *http.Server
 	ended   chan struct{}
-	// pause between two parts of a survey.
-	pause time.Duration
+	// slow: between two parts of a survey it waits for a ping, and so gives the leader
+	// the time to act on what it has.
+	slow  bool
+	pings chan struct{}
 }
 
 var networks atomic.Int32
@@ -262,7 +264,7 @@ func (p *socketPod) Control(ctx context.Context, stream *connect.BidiStream[left
 		for {
 			select {
 			case r := <-replies:
-				if p.send(stream, r) != nil {
+				if p.send(ctx, stream, r) != nil {
 					return
 				}
 			case <-ctx.Done():
@@ -275,12 +277,18 @@ func (p *socketPod) Control(ctx context.Context, stream *connect.BidiStream[left
 		if err != nil {
 			return err
 		}
+		if request.GetPing() != nil {
+			select {
+			case p.pings <- struct{}{}:
+			default:
+			}
+		}
 		process.receive(request)
 	}
 }
 
 // send sends a reply, a survey in parts.
-func (p *socketPod) send(stream *connect.BidiStream[leftfoldv1.ControlRequest, leftfoldv1.ControlReply], r *leftfoldv1.ControlReply) error {
+func (p *socketPod) send(ctx context.Context, stream *connect.BidiStream[leftfoldv1.ControlRequest, leftfoldv1.ControlReply], r *leftfoldv1.ControlReply) error {
 	survey := r.GetSurvey()
 	if survey == nil {
 		return stream.Send(r)
@@ -290,7 +298,12 @@ func (p *socketPod) send(stream *connect.BidiStream[leftfoldv1.ControlRequest, l
 		if err := stream.Send(surveyReply(&leftfoldv1.Survey{Members: members, Shards: rest[:partSize], More: true})); err != nil {
 			return err
 		}
-		time.Sleep(p.pause)
+		if p.slow {
+			select {
+			case <-p.pings:
+			case <-ctx.Done():
+			}
+		}
 	}
 	return stream.Send(surveyReply(&leftfoldv1.Survey{
 		Members: members, Shards: rest, Projections: survey.GetProjections(), Error: survey.GetError(),
@@ -374,7 +387,8 @@ func TestAPodWhoseProcessIsReplacedIsUsedAgain(t *testing.T) {
 
 func TestALeaderActsWhenItHasTheLastPartOfASurvey(t *testing.T) {
 	w := newFleetWorld(t, map[string]int{"account": 2*partSize + 1})
-	w.add(1)[0].pause = 200 * time.Millisecond
+	pod := w.add(1)[0]
+	pod.slow, pod.pings = true, make(chan struct{})
 	w.lead()
 	var view View
 	w.wait(10*time.Second, "known", func() bool { view = w.view(); return view.Surveyed })
