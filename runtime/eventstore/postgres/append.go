@@ -35,7 +35,7 @@ type appender struct {
 // openAppender makes the append connections' pool.
 func (s *Store) openAppender(ctx context.Context) (*appender, error) {
 	o := s.options
-	spec := s.pool("append", o.AppendConnections+o.AbandonedConnections, neverCancel, map[string]string{
+	spec := s.pool(o.AppendConnections+o.AbandonedConnections, neverCancel, map[string]string{
 		"lock_timeout": milliseconds(appendLockTimeout),
 		// The statement's shape never changes, its sizes do: planning it anew each
 		// time costs more than running it. Its tables are reached by key only,

@@ -37,12 +37,13 @@ const (
 
 // poolSpec is how one pool differs from the others.
 type poolSpec struct {
-	name string
 	size int
 	// kept is how many connections are there also when nobody needs them. What a pod
 	// that takes shards over needs at once is kept: to dial, to be checked and to plan
 	// takes longer than the claim, the load and the append themselves.
-	kept     int
+	kept int
+	// part is what the pool has of the connections that the server allows.
+	part     *part
 	cancel   cancelPolicy
 	settings map[string]string
 	// ready prepares a new connection, after its checks.
@@ -88,11 +89,20 @@ func (p poolSpec) open(ctx context.Context, base *pgxpool.Config) (*pgxpool.Pool
 	config := base.Copy()
 	config.MaxConns, config.MinConns = int32(p.size), int32(p.kept)
 	config.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) error {
+		if p.part.yields() {
+			return errFew
+		}
 		p.guard(cc)
 		return nil
 	}
 	config.AfterConnect = p.ready
-	return pgxpool.NewWithConfig(ctx, config)
+	config.AfterRelease = p.part.keep
+	config.ConnConfig.Tracer = p.part
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err == nil {
+		p.part.pool.Store(pool)
+	}
+	return pool, err
 }
 
 // guard makes one connection's configuration its own: with its state, its

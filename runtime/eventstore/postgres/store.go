@@ -29,6 +29,7 @@ type Store struct {
 	query      *pgxpool.Pool
 	projection *pgxpool.Pool
 	appends    *appender
+	share      share
 	// claims bounds the claims that may wait in the server, so that one control
 	// connection is always left.
 	claims chan struct{}
@@ -77,10 +78,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 			_ = s.Close() // err says what went wrong first
 		}
 	}()
-	control := s.pool("control", s.options.ControlConnections, neverCancel, map[string]string{
+	control := s.pool(s.options.ControlConnections, neverCancel, map[string]string{
 		"lock_timeout": milliseconds(s.options.ClaimTimeout),
 	})
-	control.kept = control.size
+	control.kept, control.part.least = control.size, 2 // one is left when a claim waits
 	if s.control, err = control.open(ctx, s.config); err != nil {
 		return err
 	}
@@ -90,12 +91,12 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	query := s.pool("query", s.options.QueryConnections, mayCancel, nil)
+	query := s.pool(s.options.QueryConnections, mayCancel, nil)
 	query.kept = query.size
 	if s.query, err = query.open(ctx, s.config); err != nil {
 		return err
 	}
-	if s.projection, err = s.pool("projection", s.options.ProjectionConnections, mayCancel, map[string]string{
+	if s.projection, err = s.pool(s.options.ProjectionConnections, mayCancel, map[string]string{
 		"idle_in_transaction_session_timeout": milliseconds(projectionIdle),
 		"lock_timeout":                        milliseconds(projectionLock),
 	}).open(ctx, s.config); err != nil {
@@ -107,12 +108,12 @@ func (s *Store) open(ctx context.Context) (err error) {
 }
 
 // pool describes a pool whose connections see this store's schema.
-func (s *Store) pool(name string, size int, cancel cancelPolicy, settings map[string]string) poolSpec {
+func (s *Store) pool(size int, cancel cancelPolicy, settings map[string]string) poolSpec {
 	all := map[string]string{"search_path": s.quotedSchema()}
 	for k, v := range settings {
 		all[k] = v
 	}
-	return poolSpec{name: name, size: size, cancel: cancel, settings: all}
+	return poolSpec{size: size, part: s.share.join(1), cancel: cancel, settings: all}
 }
 
 // quotedSchema is the schema as an SQL identifier.

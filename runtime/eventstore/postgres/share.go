@@ -1,0 +1,137 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// share keeps a store's pools from starving each other where the server has fewer
+// connections than they would use. A pool that has none, and is refused one, gets
+// one that the pool which has most of them gives up; until it has it, those that
+// have what they cannot do without ask for no more. A pool that has one does not
+// count as refused, so this ends.
+type share struct {
+	mu    sync.Mutex
+	parts []*part
+}
+
+// part is a pool's: what hears of its connections, as the driver's tracer.
+type part struct {
+	share *share
+	least int // what the pool keeps for itself
+	// pool is nil until it is made; its first connections may be refused before that.
+	pool atomic.Pointer[pgxpool.Pool]
+	// gives: the next connection that is released is closed.
+	gives atomic.Bool
+	// waits is until when the others leave what is free to this pool.
+	waits atomic.Pointer[time.Time]
+}
+
+// precedence is how long a pool that was refused a connection goes before others:
+// longer than those who need it take to ask again, short where nobody does.
+const precedence = time.Second
+
+// errFew is told where the server would refuse as well, or another pool starve.
+var errFew = errors.New("the server has too few connections, and others of this process have none")
+
+func (s *share) join(least int) *part {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &part{share: s, least: least}
+	s.parts = append(s.parts, p)
+	return p
+}
+
+// spare is how many connections the pool could do without.
+func (p *part) spare() int {
+	pool := p.pool.Load()
+	if pool == nil {
+		return 0
+	}
+	return established(pool) - p.least
+}
+
+func established(pool *pgxpool.Pool) int {
+	stat := pool.Stat()
+	return int(stat.AcquiredConns() + stat.IdleConns())
+}
+
+// refused has another pool give a connection up for this one.
+func (p *part) refused(ctx context.Context) {
+	if pool := p.pool.Load(); pool != nil && established(pool) > 0 {
+		return
+	}
+	until := time.Now().Add(precedence)
+	p.waits.Store(&until)
+	p.share.mu.Lock()
+	defer p.share.mu.Unlock()
+	var giver *part
+	most := 0
+	for _, other := range p.share.parts {
+		if spare := other.spare(); other != p && spare > most {
+			giver, most = other, spare
+		}
+	}
+	if giver == nil {
+		return
+	}
+	giver.gives.Store(true)
+	// Those that are at rest are released on the spot; otherwise it is the next one.
+	for _, conn := range giver.pool.Load().AcquireAllIdle(ctx) {
+		conn.Release()
+	}
+}
+
+// yields says whether the pool must not ask for a connection now.
+func (p *part) yields() bool {
+	if p.spare() < 0 {
+		return false
+	}
+	now := time.Now()
+	p.share.mu.Lock()
+	defer p.share.mu.Unlock()
+	return slices.ContainsFunc(p.share.parts, func(other *part) bool {
+		until := other.waits.Load()
+		return other != p && until != nil && now.Before(*until)
+	})
+}
+
+// keep says whether a connection that was released stays in the pool.
+func (p *part) keep(*pgx.Conn) bool {
+	return !p.gives.Load() || p.spare() <= 0 || !p.gives.CompareAndSwap(true, false)
+}
+
+// tooManyConnections is how the server, a pooler's included, refuses one for that
+// alone (too_many_connections).
+const tooManyConnections = "53300"
+
+// TraceConnectEnd hears how a dial ended.
+func (p *part) TraceConnectEnd(ctx context.Context, end pgx.TraceConnectEndData) {
+	if end.Err == nil {
+		p.waits.Store(nil)
+	}
+	var answer *pgconn.PgError
+	if errors.As(end.Err, &answer) && answer.Code == tooManyConnections {
+		p.refused(ctx)
+	}
+}
+
+// The rest of the driver's interface has no use here.
+
+func (p *part) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
+	return ctx
+}
+
+func (p *part) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+func (p *part) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
