@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/leftfold/leftfold/api/rpc"
 	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
 	"github.com/leftfold/leftfold/api/rpc/leftfold/v1/leftfoldv1connect"
 )
@@ -179,8 +179,7 @@ func (s *session) close() {
 func (l *link) open(ctx context.Context) (*session, *leftfoldv1.ControlReply, error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
-	dialer := &net.Dialer{Timeout: connectTimeout}
-	transport := &http.Transport{TLSClientConfig: l.tls, Protocols: protocols, DialContext: dialer.DialContext}
+	transport := &http.Transport{TLSClientConfig: l.tls, Protocols: protocols, DialContext: rpc.Dialer(connectTimeout).DialContext}
 	conn, err := transport.NewClientConn(ctx, "https", l.pod.dial)
 	if err != nil {
 		return nil, nil, err

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/leftfold/leftfold/api/identity"
+	"github.com/leftfold/leftfold/api/rpc"
 	"github.com/leftfold/leftfold/api/rpc/leftfold/v1/leftfoldv1connect"
 	"github.com/leftfold/leftfold/runtime/problem"
 	"github.com/leftfold/leftfold/runtime/routing"
@@ -102,7 +102,7 @@ func NewPool(cfg Config) *Pool {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	p := &Pool{cfg: cfg, peers: map[string]*peer{}, transport: &http.Transport{
-		DialContext:     (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		DialContext:     rpc.Dialer(connectTimeout).DialContext,
 		TLSClientConfig: identity.ClientConfig(cfg.Identity, cfg.ServerName), TLSHandshakeTimeout: connectTimeout,
 		Protocols: protocols, HTTP2: &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
 		DisableCompression: true,

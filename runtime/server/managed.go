@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leftfold/leftfold/api/identity"
+	"github.com/leftfold/leftfold/api/rpc"
 	"github.com/leftfold/leftfold/api/v1alpha1"
 	"github.com/leftfold/leftfold/runtime/api"
 	"github.com/leftfold/leftfold/runtime/control"
@@ -149,7 +150,7 @@ func (m *Managed) start(ctx context.Context, cfg *ManagedConfig) error {
 	if err != nil {
 		return err
 	}
-	if err := m.listen(cfg); err != nil {
+	if err := m.listen(ctx, cfg); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	address, err := reachable(cfg.PodIP, m.rpcAt.Addr())
@@ -209,11 +210,11 @@ func (m *Managed) openPatiently(ctx context.Context) (opened, error) {
 
 // listen takes the ports of callers. They are refused until there is something to
 // tell them.
-func (m *Managed) listen(cfg *ManagedConfig) (err error) {
+func (m *Managed) listen(ctx context.Context, cfg *ManagedConfig) (err error) {
 	if m.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return err
 	}
-	m.rpcAt, err = net.Listen("tcp", cfg.RPC)
+	m.rpcAt, err = rpc.Listen(ctx, cfg.RPC)
 	return err
 }
 
