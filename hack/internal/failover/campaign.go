@@ -18,8 +18,8 @@ import (
 const (
 	// The load: 8 connections and 3 readers that rest for 20 ms between two calls,
 	// and every 20 ms a deposit in each of 16 shards.
-	accounts, connections, readers = 32, 8, 3
-	rests, pulseEvery              = 20 * time.Millisecond, 20 * time.Millisecond
+	accounts, connections, readers = 32, 4, 2
+	rests, pulseEvery              = 100 * time.Millisecond, 40 * time.Millisecond
 
 	// warmUp is how long the load runs before each fault, so that what the fault
 	// finds under way is usual; afterTakeover how long a damage stays when others
