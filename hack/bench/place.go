@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,34 +25,12 @@ type place struct {
 // kinds are the stores by name.
 var kinds = map[string]func() (place, error){"postgres": newServer, "sqlite": newFolder}
 
-// walSegments of 16 MiB are there for reuse.
-const walSegments = 60
-
-// recycleWAL gives the database WAL files to use again, as one has that has run for
-// a while. A new one makes each file first, and all commits wait for it meanwhile:
-// the 99th percentile was a fifth higher for that.
-func recycleWAL(server *pgtest.Server) error {
-	ctx := context.Background()
-	db, err := server.Superuser(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close(ctx) }()
-	for range walSegments {
-		if _, err := db.Exec(ctx, "SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()"); err != nil {
-			return err
-		}
-	}
-	_, err = db.Exec(ctx, "CHECKPOINT")
-	return err
-}
-
 func newServer() (place, error) {
-	server, err := pgtest.Launch(fmt.Sprintf("min_wal_size = %dMB", walSegments*16))
+	server, err := pgtest.Launch()
 	if err != nil {
 		return place{}, err
 	}
-	if err := recycleWAL(server); err != nil {
+	if err := server.RecycleWAL(context.Background()); err != nil {
 		return place{}, errors.Join(err, server.Stop())
 	}
 	return place{

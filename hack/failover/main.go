@@ -73,6 +73,9 @@ func measure(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close(context.WithoutCancel(ctx))) }()
+	if err := s.Postgres.RecycleWAL(ctx); err != nil {
+		return err
+	}
 	bank, err := s.ApplyBank(ctx, namespace)
 	if err != nil {
 		return err

@@ -294,3 +294,27 @@ func (s *Server) awaitGone() error {
 	}
 	return os.Remove(filepath.Join(s.folder, "data", "postmaster.pid"))
 }
+
+// walSegments of 16 MiB are there for reuse.
+const walSegments = 60
+
+// RecycleWAL gives the server WAL files to use again, as one has that has run for a
+// while. A new one makes each file first, and all commits wait for that meanwhile,
+// 80 ms every few seconds where it was measured.
+func (s *Server) RecycleWAL(ctx context.Context) error {
+	db, err := s.Superuser(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close(ctx) }()
+	statements := []string{fmt.Sprintf("ALTER SYSTEM SET min_wal_size = '%dMB'", walSegments*16), "SELECT pg_reload_conf()"}
+	for range walSegments {
+		statements = append(statements, "SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+	}
+	for _, statement := range append(statements, "CHECKPOINT") {
+		if _, err := db.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("recycle the WAL: %s: %w", statement, err)
+		}
+	}
+	return nil
+}
