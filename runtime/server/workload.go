@@ -203,9 +203,6 @@ func (w *workload) compiled() map[string]*language.Aggregate {
 func (w *workload) open(ctx context.Context, a *aggregate, number int32, expected *int64) (*shard.Shard, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	if err := w.catchUp(ctx, a); err != nil {
-		return nil, err
-	}
 	a.mu.Lock()
 	before := a.ended[number]
 	spec := shard.Spec{
@@ -233,6 +230,13 @@ func (w *workload) open(ctx context.Context, a *aggregate, number int32, expecte
 	a.mu.Unlock()
 	w.router.Place(a.name, number, s)
 	w.projections.manager.Own(a.name, s.ID(), s)
+	if s.Needs() > spec.Definition.Generation {
+		// It holds its commands until then. Looked for only now, since as a rule there
+		// is nothing, and callers wait.
+		if err := w.catchUp(ctx, a); err != nil {
+			return nil, errors.Join(err, s.Drain(ctx))
+		}
+	}
 	w.work.Go(func() {
 		defer close(ended)
 		<-s.Done()

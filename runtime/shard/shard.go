@@ -164,6 +164,10 @@ func (s *Shard) setState(st State) { s.state.Store(uint32(st)) }
 // store's; before that, commands wait.
 func (s *Shard) CaughtUp() <-chan struct{} { return s.caughtUp }
 
+// Needs is the generation of the definition that was accepted when the shard was
+// claimed; under an older one it holds its commands.
+func (s *Shard) Needs() int64 { return s.holdUntil }
+
 // Done is closed when the shard has stopped, for whatever reason; then Err tells
 // it: nil after a drain, ErrNotOwner, ErrStoreWentBack, ErrPanicked, ErrStuck,
 // ErrClosed.

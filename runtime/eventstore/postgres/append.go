@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
@@ -49,7 +48,7 @@ func (s *Store) openAppender(ctx context.Context) (*appender, error) {
 		if _, err := conn.PgConn().Prepare(ctx, appendName, appendSQL, nil); err != nil {
 			return err
 		}
-		return rehearse(ctx, conn.PgConn())
+		return rehearseAppend(ctx, conn.PgConn())
 	}
 	spec.kept = o.AppendConnections
 	pool, err := spec.open(ctx, s.config)
@@ -63,15 +62,6 @@ func (s *Store) openAppender(ctx context.Context) (*appender, error) {
 		left:       &abandoned{limit: o.AbandonedConnections, patience: o.AbandonedTimeout},
 		stopped:    make(chan struct{}),
 	}, nil
-}
-
-// rehearse appends nothing: the server loads what it knows of the tables, and plans.
-func rehearse(ctx context.Context, conn *pgconn.PgConn) error {
-	var nothing appendStatement
-	if err := nothing.fill(nil); err != nil {
-		return err
-	}
-	return conn.ExecPrepared(ctx, appendName, nothing.values[:], binaryFormat, binaryFormat).Read().Err
 }
 
 var errClosed = fmt.Errorf("%w: the store is closed", eventstore.ErrNotAttempted)

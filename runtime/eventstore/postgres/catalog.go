@@ -80,12 +80,14 @@ func (s *Store) Aggregates(ctx context.Context) ([]eventstore.Aggregate, error) 
 	return aggregates, nil
 }
 
+const revisionsSQL = "SELECT id, revision, generation, coalesce(length(before), 0) > 0 FROM aggregate ORDER BY id"
+
 // Revisions implements eventstore.Catalog.
 func (s *Store) Revisions(ctx context.Context) ([]eventstore.Revision, error) {
 	revisions, err := collect(ctx, s, func(row pgx.Row) (r eventstore.Revision, err error) {
 		err = row.Scan(&r.ID, &r.Revision, &r.Generation, &r.Provisional)
 		return r, err
-	}, "SELECT id, revision, generation, coalesce(length(before), 0) > 0 FROM aggregate ORDER BY id")
+	}, revisionsSQL)
 	if err != nil {
 		return nil, readError("list the revisions of aggregates", err)
 	}

@@ -27,14 +27,35 @@ func withoutStandby(t *testing.T) (*postgres.Store, *owner, *pgx.Conn) {
 	admin := session(t, server.SuperuserURL(), s)
 	exec(t, admin, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
 	exec(t, admin, "SELECT pg_reload_conf()")
-	eventually(t, "the server has read its configuration", func() bool {
-		var names string
-		if err := admin.QueryRow(t.Context(), "SHOW synchronous_standby_names").Scan(&names); err != nil {
-			t.Fatal(err)
+	// What a session shows says nothing: commits wait once the checkpointer has read
+	// the configuration.
+	other := session(t, server.SuperuserURL(), s)
+	waits := make(chan struct{})
+	go func() {
+		defer close(waits)
+		for {
+			if _, err := other.Exec(t.Context(), "SELECT pg_logical_emit_message(true, '', '')"); err != nil {
+				return // it waited, and its session was ended
+			}
 		}
-		return names == "nobody"
+	}()
+	eventually(t, "a commit waits", func() bool {
+		var ended bool
+		err := admin.QueryRow(t.Context(), "SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").Scan(&ended)
+		return err == nil && ended
 	})
+	<-waits
 	return s, o, admin
+}
+
+func TestAReleaseWaitsForNoStandby(t *testing.T) {
+	s, o, _ := withoutStandby(t)
+	if err := s.Release(t.Context(), o.lease); err != nil {
+		t.Fatal(err)
+	}
+	if row, err := s.Shard(t.Context(), o.lease.Shard); err != nil || row.Owner != "" {
+		t.Errorf("the shard's owner is %q, %v; want none", row.Owner, err)
+	}
 }
 
 func TestAnAppendThatCommittedWithAWarningIsUnknown(t *testing.T) {

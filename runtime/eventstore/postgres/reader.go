@@ -34,32 +34,38 @@ func (s *Store) Shards(ctx context.Context, aggregate eventstore.AggregateID) ([
 	return shards, nil
 }
 
+const readShardSQL = "SELECT " + eventColumns + ` FROM event
+	WHERE aggregate = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4`
+
 // ReadShard implements eventstore.Reader.
 func (s *Store) ReadShard(ctx context.Context, id eventstore.ShardID, after int64, limit int) ([]eventstore.Event, error) {
-	events, err := s.page(ctx, "SELECT "+eventColumns+` FROM event
-		WHERE aggregate = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4`, id.Aggregate, id.Number, after, limit, seqOf)
+	events, err := s.page(ctx, readShardSQL, id.Aggregate, id.Number, after, limit, seqOf)
 	if err != nil {
 		return nil, readError(fmt.Sprintf("read shard %s after %d", id, after), err)
 	}
 	return events, nil
 }
 
+const readEntitySQL = "SELECT " + eventColumns + ` FROM event
+	WHERE aggregate = $1 AND entity = $2 AND version > $3 ORDER BY version LIMIT $4`
+
 // ReadEntity implements eventstore.Reader.
 func (s *Store) ReadEntity(ctx context.Context, aggregate eventstore.AggregateID, entity string, after int64, limit int) ([]eventstore.Event, error) {
-	events, err := s.page(ctx, "SELECT "+eventColumns+` FROM event
-		WHERE aggregate = $1 AND entity = $2 AND version > $3 ORDER BY version LIMIT $4`, aggregate, entity, after, limit, versionOf)
+	events, err := s.page(ctx, readEntitySQL, aggregate, entity, after, limit, versionOf)
 	if err != nil {
 		return nil, readError(fmt.Sprintf("read an entity of aggregate %d after version %d", aggregate, after), err)
 	}
 	return events, nil
 }
 
+const loadSnapshotSQL = `SELECT version, seq, hash, time, state, dedup_window, behavior FROM snapshot
+	WHERE aggregate = $1 AND entity = $2`
+
 // LoadSnapshot implements eventstore.Reader.
 func (s *Store) LoadSnapshot(ctx context.Context, aggregate eventstore.AggregateID, entity string) (eventstore.Snapshot, bool, error) {
 	v := eventstore.Snapshot{Aggregate: aggregate, Entity: entity}
 	var hash, behavior []byte
-	err := s.query.QueryRow(ctx, `SELECT version, seq, hash, time, state, dedup_window, behavior FROM snapshot
-		WHERE aggregate = $1 AND entity = $2`, aggregate, entity).
+	err := s.query.QueryRow(ctx, loadSnapshotSQL, aggregate, entity).
 		Scan(&v.Version, &v.Seq, &hash, &v.Time, &v.State, &v.Window, &behavior)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return eventstore.Snapshot{}, false, nil
@@ -77,10 +83,12 @@ func (s *Store) LoadSnapshot(ctx context.Context, aggregate eventstore.Aggregate
 	return v, true, nil
 }
 
+const loadOutcomesSQL = `SELECT entity, command_id, request_hash, version, answer, time FROM outcome
+	WHERE aggregate = $1 AND entity = $2 ORDER BY version, time, command_id`
+
 // LoadOutcomes implements eventstore.Reader.
 func (s *Store) LoadOutcomes(ctx context.Context, aggregate eventstore.AggregateID, entity string) ([]eventstore.Outcome, error) {
-	outcomes, err := collect(ctx, s, readOutcome, `SELECT entity, command_id, request_hash, version, answer, time FROM outcome
-		WHERE aggregate = $1 AND entity = $2 ORDER BY version, time, command_id`, aggregate, entity)
+	outcomes, err := collect(ctx, s, readOutcome, loadOutcomesSQL, aggregate, entity)
 	if err != nil {
 		return nil, readError(fmt.Sprintf("read outcomes of aggregate %d", aggregate), err)
 	}

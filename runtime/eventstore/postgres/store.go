@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,7 @@ type Store struct {
 	projection *pgxpool.Pool
 	appends    *appender
 	share      share
+	migrated   atomic.Bool
 	// claims bounds the claims that may wait in the server, so that one control
 	// connection is always left.
 	claims chan struct{}
@@ -81,6 +83,12 @@ func (s *Store) open(ctx context.Context) (err error) {
 	control := s.pool(s.options.ControlConnections, neverCancel, map[string]string{
 		"lock_timeout": milliseconds(s.options.ClaimTimeout),
 	})
+	control.ready = func(ctx context.Context, conn *pgx.Conn) error {
+		if !s.migrated.Load() {
+			return nil // there are no tables yet
+		}
+		return ofControl.run(ctx, conn)
+	}
 	control.kept, control.part.least = control.size, 2 // one is left when a claim waits
 	if s.control, err = control.open(ctx, s.config); err != nil {
 		return err
@@ -91,8 +99,15 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
+	s.migrated.Store(true)
+	for _, conn := range s.control.AcquireAllIdle(ctx) {
+		if err := ofControl.run(ctx, conn.Conn()); err != nil {
+			s.log.DebugContext(ctx, "a connection was lost when it was new", "error", err)
+		}
+		conn.Release()
+	}
 	query := s.pool(s.options.QueryConnections, mayCancel, nil)
-	query.kept = query.size
+	query.kept, query.ready = query.size, ofQuery.run
 	if s.query, err = query.open(ctx, s.config); err != nil {
 		return err
 	}
