@@ -14,9 +14,8 @@ import (
 // TestUnderLoadNoCommandFailsIsLostOrDoubled does one damage after the other to one
 // bank under load, each once; long ones are brief here. Package failover says which
 // they are, and what is excused at each: a command that was connected to a process
-// that is killed may lose its connection. What it takes is told and not judged:
-// make failover does that, with nothing else on the machine, and with the faults that
-// take the API server or the database away.
+// that is killed may lose its connection. What it takes is told and not judged: make
+// failover does that, with nothing else on the machine.
 func TestUnderLoadNoCommandFailsIsLostOrDoubled(t *testing.T) {
 	campaign := &failover.Campaign{
 		Bank: newBank(t), Binary: "../../bin/leftfold", Log: t.Output(), Seed: uint64(time.Now().UnixNano()), Short: true,

@@ -128,15 +128,15 @@ func Faults() []*Fault {
 			Promised: Promise{Written: 7 * time.Second}, excused: connection, do: killWithLeader,
 		},
 		{
-			Name: "alone", Title: "operators, API server and a runtime process are down together", Rounds: 5, Long: true,
+			Name: "alone", Title: "operators, API server and a runtime process are down together", Rounds: 5,
 			Promised: Promise{Written: heartbeatTimeout + 3*time.Second}, excused: connection, do: leaveAlone,
 		},
 		{
-			Name: "database", Title: "PostgreSQL is down for 20 s", Rounds: 3, Long: true,
+			Name: "database", Title: "PostgreSQL is down for 20 s", Rounds: 3,
 			Promised: Promise{Written: 3 * time.Second}, doors: ofAll, excused: retry, do: database,
 		},
 		{
-			Name: "all", Title: "both operators and all runtime processes are killed at once", Rounds: 5, Long: true,
+			Name: "all", Title: "both operators and all runtime processes are killed at once", Rounds: 5,
 			doors: ofNone, excused: retry, do: killAll,
 		},
 	}

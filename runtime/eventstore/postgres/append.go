@@ -43,8 +43,6 @@ func (s *Store) openAppender(ctx context.Context) (*appender, error) {
 		"enable_seqscan":  "off",
 	})
 	spec.ready = func(ctx context.Context, conn *pgx.Conn) error {
-		ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
-		defer cancel()
 		if _, err := conn.PgConn().Prepare(ctx, appendName, appendSQL, nil); err != nil {
 			return err
 		}

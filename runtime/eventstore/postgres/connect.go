@@ -95,8 +95,13 @@ func (p poolSpec) open(ctx context.Context, base *pgxpool.Config) (*pgxpool.Pool
 		p.guard(cc)
 		return nil
 	}
-	config.AfterConnect = p.ready
-	config.AfterRelease = p.part.keep
+	if p.ready != nil {
+		config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			ctx, cancel := context.WithTimeout(ctx, config.ConnConfig.ConnectTimeout)
+			defer cancel()
+			return p.ready(ctx, conn)
+		}
+	}
 	config.ConnConfig.Tracer = p.part
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err == nil {

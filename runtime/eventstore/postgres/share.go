@@ -29,7 +29,7 @@ type part struct {
 	least int // what the pool keeps for itself
 	// pool is nil until it is made; its first connections may be refused before that.
 	pool atomic.Pointer[pgxpool.Pool]
-	// gives: the next connection that is released is closed.
+	// gives: a connection is about to be closed for another pool.
 	gives atomic.Bool
 	// waits is until when the others leave what is free to this pool.
 	waits atomic.Pointer[time.Time]
@@ -65,7 +65,7 @@ func established(pool *pgxpool.Pool) int {
 }
 
 // refused has another pool give a connection up for this one.
-func (p *part) refused(ctx context.Context) {
+func (p *part) refused() {
 	if pool := p.pool.Load(); pool != nil && established(pool) > 0 {
 		return
 	}
@@ -80,13 +80,31 @@ func (p *part) refused(ctx context.Context) {
 			giver, most = other, spare
 		}
 	}
-	if giver == nil {
-		return
+	if giver != nil && giver.gives.CompareAndSwap(false, true) {
+		go giver.give(until)
 	}
-	giver.gives.Store(true)
-	// Those that are at rest are released on the spot; otherwise it is the next one.
-	for _, conn := range giver.pool.Load().AcquireAllIdle(ctx) {
-		conn.Release()
+}
+
+// give closes a connection as soon as one is at rest. (A hook of the pool's on every
+// release would do it too, but then it releases a moment later, and whoever comes in
+// that moment dials.)
+func (p *part) give(until time.Time) {
+	defer p.gives.Store(false)
+	ctx, cancel := context.WithDeadline(context.Background(), until)
+	defer cancel()
+	for ctx.Err() == nil {
+		conn, err := p.pool.Load().Acquire(ctx)
+		if err == nil {
+			if p.spare() > 0 {
+				_ = conn.Conn().Close(ctx) // the pool sees that it is closed
+			}
+			conn.Release()
+			return
+		}
+		select { // all are at work, and it may not dial: yields
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -104,23 +122,18 @@ func (p *part) yields() bool {
 	})
 }
 
-// keep says whether a connection that was released stays in the pool.
-func (p *part) keep(*pgx.Conn) bool {
-	return !p.gives.Load() || p.spare() <= 0 || !p.gives.CompareAndSwap(true, false)
-}
-
 // tooManyConnections is how the server, a pooler's included, refuses one for that
 // alone (too_many_connections).
 const tooManyConnections = "53300"
 
 // TraceConnectEnd hears how a dial ended.
-func (p *part) TraceConnectEnd(ctx context.Context, end pgx.TraceConnectEndData) {
+func (p *part) TraceConnectEnd(_ context.Context, end pgx.TraceConnectEndData) {
 	if end.Err == nil {
 		p.waits.Store(nil)
 	}
 	var answer *pgconn.PgError
 	if errors.As(end.Err, &answer) && answer.Code == tooManyConnections {
-		p.refused(ctx)
+		p.refused()
 	}
 }
 
