@@ -359,8 +359,9 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// onItsWay is how long after a fault an answer may still come of the one that failed.
-const onItsWay = 10 * time.Millisecond
+// onItsWay is how long after a fault has begun an answer may still come of the one
+// that fails: to cut a node off takes a few commands, and requests have reached it.
+const onItsWay = 100 * time.Millisecond
 
 // measure puts a round together. gaps and resumed are by number of the shard.
 func measure(r *round, at time.Time, gaps []ledger.Gap, resumed []time.Time, said []stage.Said) Sample {

@@ -121,7 +121,7 @@ func Faults() []*Fault {
 		},
 		{
 			Name: "leader", Title: "the operator's leader is killed", Rounds: 5, Planned: true,
-			Promised: Promise{Pause: brief, Command: usual}, doors: ofAll, do: killLeader,
+			Promised: Promise{Command: usual}, doors: ofAll, do: killLeader,
 		},
 		{
 			Name: "both", Title: "the operator's leader and a runtime process are killed together", Rounds: 10,
