@@ -77,18 +77,19 @@ func TestNoPoolIsLeftWithoutAConnectionWhereThereAreFew(t *testing.T) {
 	}
 }
 
+// within tries until there is no error.
 func within(t *testing.T, what string, try func() error) {
 	t.Helper()
 	begun := time.Now()
-	for {
-		err := try()
-		if err == nil {
-			t.Logf("%s: after %v", what, time.Since(begun).Round(time.Millisecond))
-			return
+	var last error
+	defer func() {
+		if last != nil {
+			t.Log(last)
 		}
-		if time.Since(begun) > patience {
-			t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	}()
+	eventually(t, what, func() bool {
+		last = try()
+		return last == nil
+	})
+	t.Logf("%s: after %v", what, time.Since(begun).Round(time.Millisecond))
 }
