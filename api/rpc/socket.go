@@ -24,10 +24,10 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	return config.Listen(ctx, "tcp", address)
 }
 
-// rtoMin is how soon what was not acknowledged is sent again, beyond the time that
+// sendAgainAfter is how soon what was not acknowledged is sent again, beyond the time that
 // a packet there and back takes. Twice what the other end may wait before it
 // acknowledges.
-const rtoMin = 100 * time.Millisecond
+const sendAgainAfter = 100 * time.Millisecond
 
 // sendAgainSoon has the kernel send what was lost again after 100 ms, and each 100 ms
 // then, six times (TCP_THIN_LINEAR_TIMEOUTS), where it would wait 200 ms, and twice
@@ -43,6 +43,6 @@ const rtoMin = 100 * time.Millisecond
 func sendAgainSoon(_, _ string, raw syscall.RawConn) error {
 	return raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1)
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_RTO_MIN_US, int(rtoMin.Microseconds())) // Linux 6.15
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_RTO_MIN_US, int(sendAgainAfter.Microseconds())) // Linux 6.15
 	})
 }
