@@ -34,8 +34,8 @@ const sendAgainAfter = 100 * time.Millisecond
 // as long each time. Nothing is heard on a connection meanwhile, and silence of a
 // second is taken for a death: by itself TCP needs three losses in a row for that. Of
 // five pings a second, with one packet of twenty lost, that befalls one every quarter
-// of an hour. With both options it takes eight losses; kernels that have the first
-// alone need four.
+// of an hour, by calculation, and CI once. With both options it takes eight losses;
+// kernels that have the first alone need four.
 //
 // It applies while less than four packets are under way, so it adds no load where a
 // network is full. Connections that are accepted have it of the socket that listens.
