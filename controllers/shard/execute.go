@@ -30,15 +30,22 @@ func (p *pool) plan() {
 	p.metrics.planned(p.planTook)
 }
 
-// awaitsPod tells whether a pod is about to take shards, and has a plan made when
-// that is not waited for any more.
+// awaitsPod tells whether a pod is about to take shards, or has only just begun to, and
+// has a plan made when that is not waited for any more.
 func (p *pool) awaitsPod() bool {
 	if !p.now.Before(p.comingUntil) {
 		return false
 	}
 	for _, at := range p.seats {
-		if !at.gone && !at.pod.deleted && !at.member.grantable() {
+		if at.gone || at.pod.deleted {
+			continue
+		}
+		if !at.member.grantable() {
 			p.wantPlan(p.comingUntil)
+			return true
+		}
+		if warm := at.member.since.Add(warmFor); p.now.Before(warm) {
+			p.wantPlan(warm)
 			return true
 		}
 	}
@@ -145,7 +152,7 @@ func (p *pool) carryOut(move placement.Move) {
 	p.log.Info("a shard moves", "aggregate", s.id.Aggregate, "shard", s.id.Number,
 		"from", p.podName(from), "to", p.podName(to), "reason", move.Reason)
 	p.enter(s, releasing, to.incarnation, p.now)
-	s.planned = true
+	s.planned, s.ordered = true, p.now
 	from.send(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Release{Release: &leftfoldv1.Release{
 		Shard: s.wire(), Epoch: s.epoch,
 	}}})

@@ -25,6 +25,25 @@ func (w *world) ownedBy(incarnation string) []placement.ShardID {
 	return list
 }
 
+// wantMoves fails unless so many planned moves were counted.
+func (w *world) wantMoves(n int) {
+	w.t.Helper()
+	families, err := w.metrics.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "leftfold_move_seconds" {
+			continue
+		}
+		if got := f.GetMetric()[0].GetHistogram().GetSampleCount(); got != uint64(n) {
+			w.t.Errorf("%d planned moves were counted, want %d", got, n)
+		}
+		return
+	}
+	w.t.Error("there is no count of planned moves")
+}
+
 // wantFailovers fails unless exactly these shards have failed over, for the reason
 // and within the time.
 func (w *world) wantFailovers(shards []placement.ShardID, reason v1alpha1.FailoverReason, within time.Duration) {
@@ -70,6 +89,7 @@ func TestAKilledProcessLosesItsShardsAtOnce(t *testing.T) {
 		}
 		w.wantOwned(pods[1:]...)
 		w.wantFailovers(lost, v1alpha1.FailoverProcessDied, time.Millisecond)
+		w.wantMoves(0)
 		for _, id := range lost {
 			for _, p := range pods[1:] {
 				if owner, epoch := p.process.knows(id); owner != w.store.row(id).owner || epoch != w.store.row(id).epoch {
@@ -277,6 +297,7 @@ func TestAPodThatIsDeletedHandsOverWithoutAFailover(t *testing.T) {
 		if pods[0].process.releases != had {
 			t.Errorf("%d releases were asked for, of %d shards", pods[0].process.releases, had)
 		}
+		w.wantMoves(had)
 		if !pods[0].process.drainAsked {
 			t.Error("the pod was not asked to take no grants")
 		}
@@ -388,6 +409,27 @@ func TestWhatOnlyEvensThingsOutWaitsForPodsThatAreComing(t *testing.T) {
 		w.revive(pods[2], "bank-3-c")
 		w.pass(comingFor + 5*time.Second)
 		w.wantOwned(pods[:3]...)
+	})
+}
+
+func TestAPodThatHasOnlyJustComeIsGivenTimeToWarmUp(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(2, 1)
+		w.pass(20 * time.Second)
+		before := w.store.epochs()
+		pods = append(pods, w.add(1, 1)...)
+		w.pass(warmFor - 100*time.Millisecond)
+		if got := w.store.epochs(); got != before {
+			t.Errorf("%d shards moved to it at once", got-before)
+		}
+		w.pass(time.Second)
+		w.wantOwned(pods...)
+		w.wantMoves(6)
+		w.add(1, 1)
+		w.kill(pods[0]) // whose shards cannot wait
+		if got := w.ownedBy("bank-1-a"); len(got) > 0 {
+			t.Errorf("%v still have no other owner", got)
+		}
 	})
 }
 

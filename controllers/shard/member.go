@@ -31,7 +31,9 @@ type member struct {
 	seat *seat
 	// connected: there is a stream to it. ready: it says it takes grants.
 	connected, ready bool
-	draining         bool
+	// since is when it said that last, not having said it before.
+	since    time.Time
+	draining bool
 	// unreachable: its shards were given up, but it may come back.
 	unreachable bool
 	// told holds the shards that it named on this stream, until it has told all.

@@ -12,6 +12,7 @@ import (
 type metrics struct {
 	failovers *prometheus.CounterVec
 	failover  prometheus.Histogram
+	move      prometheus.Histogram
 	plan      prometheus.Histogram
 	members   *prometheus.GaugeVec
 	shards    *prometheus.GaugeVec
@@ -30,6 +31,12 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			// The aim is 0.3 s after a death, and the heartbeat timeout and 0.5 s
 			// after a partition.
 			Buckets: []float64{.005, .01, .025, .05, .1, .2, .3, .5, .75, 1, 1.5, 2, 3, 5, 10, 30, 60},
+		})),
+		move: register(registry, prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "leftfold_move_seconds",
+			Help: "From the moment a planned move of a shard was asked for until another owner served it; callers wait for most of it.",
+			// The aim is 0.05 s.
+			Buckets: []float64{.005, .01, .02, .03, .05, .075, .1, .15, .2, .3, .5, 1, 2, 5, 10, 30},
 		})),
 		plan: register(registry, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "leftfold_plan_seconds",
@@ -61,6 +68,8 @@ func (m *metrics) failedOver(f *Failover) {
 	m.failovers.WithLabelValues(string(f.Reason)).Inc()
 	m.failover.Observe(f.Duration.Seconds())
 }
+
+func (m *metrics) moved(took time.Duration) { m.move.Observe(took.Seconds()) }
 
 func (m *metrics) planned(took time.Duration) { m.plan.Observe(took.Seconds()) }
 

@@ -278,7 +278,9 @@ func (p *pool) hear(m *member, reply *leftfoldv1.ControlReply) {
 	switch r := reply.GetKind().(type) {
 	case *leftfoldv1.ControlReply_Pong:
 		if m.ready != r.Pong.GetReady() {
-			m.ready = r.Pong.GetReady()
+			if m.ready = r.Pong.GetReady(); m.ready {
+				m.since = p.now
+			}
 			p.wantPlan(p.now)
 			p.definitionsStale = true
 			p.changed()

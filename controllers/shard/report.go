@@ -117,7 +117,18 @@ func (p *pool) recovered(s *shard, r *leftfoldv1.ShardReport) {
 			Reason: s.outage.reason, Detected: s.outage.detected, Recovered: end, Duration: end.Sub(s.outage.detected),
 		})
 	}
+	p.moved(s)
 	s.outage = nil
+}
+
+// moved ends a planned move, if there was one that did not become an outage.
+func (p *pool) moved(s *shard) {
+	if !s.ordered.IsZero() && s.outage == nil {
+		took := p.now.Sub(s.ordered)
+		p.metrics.moved(took)
+		p.log.Info("a shard has moved", "aggregate", s.id.Aggregate, "shard", s.id.Number, "duration", took, "epoch", s.epoch)
+	}
+	s.ordered = time.Time{}
 }
 
 func (p *pool) failedOver(s *shard, f *Failover) {

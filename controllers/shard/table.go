@@ -44,6 +44,8 @@ type shard struct {
 	since  time.Time // of the phase
 	// planned: the move under way is no failover.
 	planned bool
+	// ordered is when the planned move under way was asked for; zero: none is.
+	ordered time.Time
 
 	// avoid lists members that it failed on, until avoidUntil.
 	avoid      []string
