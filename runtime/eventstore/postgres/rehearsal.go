@@ -38,7 +38,14 @@ var (
 // there or on a standby, is for those to hear who ask for it.
 func (r rehearsal) run(ctx context.Context, conn *pgx.Conn) error {
 	for _, call := range r {
-		if _, err := conn.Exec(ctx, call.sql, call.args...); err != nil && conn.IsClosed() {
+		// As it will be called: Exec knows of no formats, and sends what has no
+		// arguments without preparing it.
+		rows, err := conn.Query(ctx, call.sql, call.args...)
+		rows.Close()
+		if err == nil {
+			err = rows.Err()
+		}
+		if err != nil && conn.IsClosed() {
 			return err
 		}
 	}
