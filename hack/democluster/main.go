@@ -114,7 +114,7 @@ func (d *demo) apply(ctx context.Context) (err error) {
 	if d.bank, err = d.stage.ApplyBank(ctx, namespace); err != nil {
 		return err
 	}
-	if err := d.bank.AwaitReady(ctx, "60s"); err != nil {
+	if err := d.bank.AwaitReady(ctx, time.Minute); err != nil {
 		return err
 	}
 	d.Say("everything Ready after %s", time.Since(began).Round(10*time.Millisecond))

@@ -34,7 +34,7 @@ func TestObjectsAreDeletedInAnyOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := bank.AwaitReady(t.Context(), "60s"); err != nil {
+			if err := bank.AwaitReady(t.Context(), time.Minute); err != nil {
 				t.Fatal(err)
 			}
 			// All at once, without waiting for one before the next.

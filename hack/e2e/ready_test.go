@@ -23,7 +23,7 @@ func TestSamplesAreReadyWithinThirtySeconds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := bank.AwaitReady(t.Context(), "30s"); err != nil {
+		if err := bank.AwaitReady(t.Context(), 30*time.Second); err != nil {
 			t.Fatal(err)
 		}
 		t.Attr("measured", fmt.Sprintf("all Ready %s after kubectl apply", time.Since(began).Round(time.Millisecond)))

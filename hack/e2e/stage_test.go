@@ -99,7 +99,7 @@ func newBank(t *testing.T) *stage.Bank {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := bank.AwaitReady(t.Context(), "60s"); err != nil {
+	if err := bank.AwaitReady(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	return bank

@@ -80,7 +80,7 @@ func measure(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := bank.AwaitReady(ctx, "60s"); err != nil {
+	if err := bank.AwaitReady(ctx, time.Minute); err != nil {
 		return err
 	}
 	campaign := &failover.Campaign{Bank: bank, Binary: filepath.Join(o.root, "bin", "leftfold"), Log: os.Stderr, Seed: o.seed}

@@ -66,6 +66,7 @@ type Server struct {
 	stdin      io.Closer
 	supervisor *exec.Cmd
 	postmaster int
+	groups     []string
 }
 
 // Launch starts a private server with the given lines of postgresql.conf. The
@@ -131,6 +132,31 @@ func (s *Server) Restart() error {
 		return errors.New("the server runs already")
 	}
 	return s.startLocked()
+}
+
+// Join moves the server into control groups, given by their folders, now and when it
+// is restarted: it may stand for one that has a machine to itself.
+func (s *Server) Join(groups ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.groups = groups
+	return s.joinLocked()
+}
+
+func (s *Server) joinLocked() error {
+	for _, group := range s.groups {
+		procs := filepath.Join(group, "cgroup.procs")
+		if err := os.WriteFile(procs, []byte(strconv.Itoa(s.postmaster)), 0o644); err != nil {
+			return err
+		}
+		for _, pid := range childrenOf(s.postmaster) {
+			err := os.WriteFile(procs, []byte(strconv.Itoa(pid)), 0o644)
+			if err != nil && !errors.Is(err, syscall.ESRCH) { // it has ended
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Stop ends the server and removes its folder. A second Stop does nothing.
@@ -224,7 +250,7 @@ func (s *Server) startLocked() error {
 	if _, err := fmt.Fscan(stdout, &s.postmaster); err != nil {
 		return errors.Join(fmt.Errorf("start the server: %w", err), s.killLocked())
 	}
-	if err := s.awaitReady(); err != nil {
+	if err := errors.Join(s.awaitReady(), s.joinLocked()); err != nil {
 		return errors.Join(err, s.killLocked())
 	}
 	return nil

@@ -20,32 +20,67 @@ import (
 // its few other processes leave.
 const containersWeigh = 20
 
-// weighContainers makes the group, before anything is in it. Where there are no
-// cgroups to write, containers weigh what they do.
+// besides begins the names of the groups of what is outside of the cluster.
+const besides = "leftfold-beside-"
+
+// removePatience bounds how long groups are waited for to be empty.
+const removePatience = 10 * time.Second
+
+// weighContainers makes their group, before anything is in it.
 func weighContainers() error {
+	_, err := heavyGroup("k8s.io")
+	return err
+}
+
+// Beside makes a group for processes outside of the cluster that stand for another
+// machine's, such as a database's: it weighs as much as all containers together. By
+// itself each of a database's processes would weigh a twentieth of them, and those of
+// a busy cluster leave it nothing for a tenth of a second at a time. The group is to
+// be removed when it is empty. Where there are no cgroups to write, there are none.
+func Beside(name string) (folders []string, remove func() error, err error) {
+	folders, err = heavyGroup(fmt.Sprintf("%s%s-%d", besides, name, os.Getpid()))
+	remove = func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), removePatience)
+		defer cancel()
+		var errs []error
+		for _, folder := range folders {
+			errs = append(errs, removeCgroup(ctx, folder))
+		}
+		return errors.Join(errs...)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	return folders, remove, nil
+}
+
+// heavyGroup makes a control group that weighs as much as so many threads, and gives
+// its folders.
+func heavyGroup(name string) (folders []string, err error) {
 	for _, g := range []struct {
 		hierarchy, file string
 		one             int
 	}{{"/sys/fs/cgroup/cpu", "cpu.shares", 1024}, {"/sys/fs/cgroup", "cpu.weight", 100}} {
-		group := filepath.Join(g.hierarchy, "k8s.io")
+		group := filepath.Join(g.hierarchy, name)
 		if _, err := os.Stat(filepath.Join(g.hierarchy, "cgroup.procs")); err != nil {
 			continue
 		}
 		if err := os.MkdirAll(group, 0o755); err != nil {
-			return err
+			return folders, err
 		}
+		folders = append(folders, group)
 		err := os.WriteFile(filepath.Join(group, g.file), []byte(strconv.Itoa(containersWeigh*g.one)), 0o644)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("weigh the containers: %w", err)
+			return folders, fmt.Errorf("weigh the control group %s: %w", group, err)
 		}
 	}
-	return nil
+	return folders, nil
 }
 
 // removeCgroups removes what containers that were killed have left. Containerd
 // puts a container into /k8s.io/ID of every hierarchy.
 func (c *Cluster) removeCgroups(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, removePatience)
 	defer cancel()
 	for _, node := range c.plan.nodes() {
 		containers, err := os.ReadDir(c.containers(node.Name))
@@ -66,7 +101,11 @@ func (c *Cluster) removeCgroups(ctx context.Context) error {
 			}
 		}
 	}
-	for _, pattern := range []string{"/sys/fs/cgroup/k8s.io", "/sys/fs/cgroup/*/k8s.io"} {
+	for _, pattern := range []string{
+		"/sys/fs/cgroup/k8s.io", "/sys/fs/cgroup/*/k8s.io",
+		// Of those who were killed before they could.
+		"/sys/fs/cgroup/" + besides + "*", "/sys/fs/cgroup/*/" + besides + "*",
+	} {
 		parents, _ := filepath.Glob(pattern)
 		for _, parent := range parents {
 			_ = unix.Rmdir(parent) // stays where another has something in it

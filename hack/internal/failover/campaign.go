@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// The load: 8 connections and 3 readers that rest for 20 ms between two calls,
-	// and every 20 ms a deposit in each of 16 shards.
+	// The load: connections and readers that rest between two calls, and in each of
+	// 16 shards a deposit, the next one so long after its answer.
 	accounts, connections, readers = 32, 4, 2
 	rests, pulseEvery              = 100 * time.Millisecond, 40 * time.Millisecond
 
@@ -161,7 +161,7 @@ func (c *Campaign) round(ctx context.Context, f *Fault, w *witness.Witness, serv
 		err = r.written(ctx, at)
 	}
 	if err == nil {
-		err = errors.Join(rest(ctx, afterwards), c.Bank.AwaitReady(ctx, "90s"))
+		err = errors.Join(rest(ctx, afterwards), c.Bank.AwaitReady(ctx, 90*time.Second))
 	}
 	if err != nil {
 		return err
@@ -175,6 +175,9 @@ func (c *Campaign) round(ctx context.Context, f *Fault, w *witness.Witness, serv
 		return err
 	}
 	s := measure(r, at, gaps, w.Pulse.Resumed(at.Add(onItsWay)), said)
+	if s.Pauses, err = pauses(w.Pulse, said); err != nil {
+		return err
+	}
 	s.Commands = w.Books.Waits()[answered:]
 	result.add(s)
 	_, _ = fmt.Fprintf(c.Log, "%s %d: %s\n", f.Name, result.Rounds, s)
@@ -242,7 +245,7 @@ func (c *Campaign) settled(ctx context.Context) (map[string][]int, error) {
 				continue
 			}
 			replaced = append(replaced, p.Name)
-			if _, err := c.Bank.Stage.Kubectl(ctx, "delete", "pod", "-n", p.Namespace, p.Name, "--wait=false"); err != nil {
+			if err := c.Bank.DeletePod(ctx, p); err != nil {
 				return nil, err
 			}
 		}
@@ -363,11 +366,26 @@ func rest(ctx context.Context, d time.Duration) error {
 // that fails: to cut a node off takes a few commands, and requests have reached it.
 const onItsWay = 100 * time.Millisecond
 
+// pauses gives for each planned move how long its shard took no writes.
+func pauses(pulse *ledger.Pulse, said []stage.Said) (list []time.Duration, err error) {
+	for _, line := range said {
+		if !line.Moved {
+			continue
+		}
+		gap, err := pulse.GapAround(line.Shard, line.At.Add(-line.Took), line.At)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, gap.Took)
+	}
+	return list, nil
+}
+
 // measure puts a round together. gaps and resumed are by number of the shard.
 func measure(r *round, at time.Time, gaps []ledger.Gap, resumed []time.Time, said []stage.Said) Sample {
 	s := Sample{Shards: len(r.shards)}
 	for _, g := range gaps {
-		s.Pauses = append(s.Pauses, g.Took)
+		s.Gaps = append(s.Gaps, g.Took)
 	}
 	for _, shard := range r.shards {
 		s.Written = append(s.Written, resumed[shard].Sub(at))

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/leftfold/leftfold/api/v1alpha1"
 	"github.com/leftfold/leftfold/hack/internal/cluster"
 	"github.com/leftfold/leftfold/hack/internal/stage"
 )
@@ -16,16 +17,7 @@ import (
 // machine share its processors with every container that starts.
 func bystander(ctx context.Context, r *round) (time.Time, error) {
 	at := time.Now()
-	for _, step := range [][]string{
-		{"run", "bystander", "--image=leftfold:dev", "--image-pull-policy=Never", "--restart=Never", "--", "--help"},
-		{"wait", "pod/bystander", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"},
-		{"delete", "pod", "bystander", "--wait=true", "--timeout=60s"},
-	} {
-		if _, err := r.bank.Kubectl(ctx, step...); err != nil {
-			return at, err
-		}
-	}
-	return at, nil
+	return at, r.bank.PassBy(ctx)
 }
 
 func kill(ctx context.Context, r *round) (time.Time, error) {
@@ -153,9 +145,8 @@ func stall(ctx context.Context, r *round) (time.Time, error) {
 		}()
 	}
 	err = eventually(ctx, func() error {
-		const said = `{.status.conditions[?(@.type=="Stalled")].status} {.status.conditions[?(@.type=="Stalled")].reason}`
-		got, err := r.bank.Kubectl(ctx, "get", "shard", name, "-o", "jsonpath="+said)
-		if err == nil && got != "True RestartsExhausted" {
+		got, err := r.bank.Stalled(ctx, name)
+		if err == nil && got != v1alpha1.ReasonRestartsExhausted {
 			err = fmt.Errorf("shard %s says %q, and not that it is stalled", name, got)
 		}
 		return err
@@ -175,8 +166,10 @@ func stall(ctx context.Context, r *round) (time.Time, error) {
 
 func deletePod(ctx context.Context, r *round) (time.Time, error) {
 	at := time.Now()
-	_, err := r.bank.Kubectl(ctx, "delete", "pod", r.victim.Name, "--wait=true", "--timeout=60s")
-	return at, err
+	if err := r.bank.DeletePod(ctx, r.victim); err != nil {
+		return at, err
+	}
+	return at, r.bank.AwaitGone(ctx, r.victim)
 }
 
 func roll(ctx context.Context, r *round) (time.Time, error) {

@@ -10,8 +10,11 @@
 //	noticed      the operator's verdict on the pod, by the time in its log
 //	reassigned   the operator's word that another process serves the shard
 //	written      the first answer to a write after that
-//	pause        the longest time without such an answer; what a planned move is
-//	             judged by, for it has no moment of failure
+//	pause        around a planned move, from its order to the operator's word that
+//	             another process serves the shard: the longest time between two
+//	             answers to writes of the shard; one for each move
+//	gap          the longest time between two answers to writes of a shard in the
+//	             whole round, whether it moved or not: what the machine does, too
 //
 // All clocks are that of the machine. The pulse (package ledger) deposits to one
 // account in every shard, so times have the grain of its period: a write that would

@@ -78,7 +78,7 @@ func (r *Result) Rows() []Row {
 			Row{What: "written", Series: r.Written, Promised: r.Fault.Promised.Written})
 	}
 	rows = append(rows, Row{What: "pause", Series: r.Pauses, Promised: r.Fault.Promised.Pause},
-		Row{What: "command", Series: r.Commands, Promised: r.Fault.Promised.Command})
+		Row{What: "gap", Series: r.Gaps}, Row{What: "command", Series: r.Commands, Promised: r.Fault.Promised.Command})
 	return slices.DeleteFunc(rows, func(row Row) bool { return len(row.Series) == 0 })
 }
 

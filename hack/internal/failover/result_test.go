@@ -52,7 +52,7 @@ func TestARoundTellsWhatBecameOfTheVictimsShards(t *testing.T) {
 	ms := time.Millisecond
 	want := Sample{
 		Shards: 2, Noticed: 8 * ms, Reassigned: []time.Duration{60 * ms}, Written: []time.Duration{100 * ms, 120 * ms},
-		Pauses: []time.Duration{21 * ms, 110 * ms, 140 * ms},
+		Gaps: []time.Duration{21 * ms, 110 * ms, 140 * ms},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -129,6 +129,25 @@ type Gap struct {
 	Resumed time.Time
 }
 
+// GapAround gives the longest time without an answer of a shard of those that touch
+// the time between two moments.
+func (p *Pulse) GapAround(shard int, from, to time.Time) (Gap, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	acks := p.acks[shard]
+	first, _ := slices.BinarySearchFunc(acks, from, time.Time.Compare)
+	g := Gap{Shard: shard}
+	for i := max(1, first); i < len(acks) && acks[i-1].Before(to); i++ {
+		if took := acks[i].Sub(acks[i-1]); took > g.Took {
+			g.Took, g.Resumed = took, acks[i]
+		}
+	}
+	if g.Resumed.IsZero() {
+		return g, fmt.Errorf("shard %d has no two writes around %s to %s", shard, from.Format(time.TimeOnly), to.Format(time.TimeOnly))
+	}
+	return g, nil
+}
+
 // Gaps gives each shard's longest pause that ended after the given moment, by
 // shard. A shard that has not answered since is an error.
 func (p *Pulse) Gaps(since time.Time) ([]Gap, error) {

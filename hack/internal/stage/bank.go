@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -9,6 +10,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/leftfold/leftfold/api/v1alpha1"
 )
 
 // Bank is the bank sample, applied to a namespace.
@@ -63,17 +70,59 @@ func (b *Bank) Kubectl(ctx context.Context, args ...string) (string, error) {
 }
 
 // AwaitReady waits until all of the bank's objects are Ready.
-func (b *Bank) AwaitReady(ctx context.Context, timeout string) error {
-	for _, object := range []string{"eventstore/bank", "runtime/bank", "aggregate/account", "projection/balances", "shards"} {
-		args := []string{"wait", "--for=condition=Ready", "--timeout=" + timeout}
-		if object == "shards" {
-			args = append(args, "--all")
+func (b *Bank) AwaitReady(ctx context.Context, patience time.Duration) error {
+	if err := await(ctx, patience, b.unready); err != nil {
+		return fmt.Errorf("%w\n%s", err, b.Describe(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+func (b *Bank) unready(ctx context.Context) error {
+	var store v1alpha1.EventStore
+	var runtime v1alpha1.Runtime
+	var account v1alpha1.Aggregate
+	var balances v1alpha1.Projection
+	for _, o := range []struct {
+		kind, name string
+		into       client.Object
+		conditions *[]metav1.Condition
+	}{
+		{"EventStore", "bank", &store, &store.Status.Conditions},
+		{"Runtime", "bank", &runtime, &runtime.Status.Conditions},
+		{"Aggregate", "account", &account, &account.Status.Conditions},
+		{"Projection", "balances", &balances, &balances.Status.Conditions},
+	} {
+		if err := b.get(ctx, o.name, o.into); err != nil {
+			return err
 		}
-		if _, err := b.Kubectl(ctx, append(args, strings.Split(object, " ")...)...); err != nil {
-			return fmt.Errorf("%w\n%s", err, b.Describe(ctx))
+		if err := unless(o.kind, o.into, *o.conditions, v1alpha1.ConditionReady); err != nil {
+			return err
+		}
+	}
+	shards, err := b.shards(ctx)
+	if err != nil {
+		return err
+	}
+	if len(shards) == 0 {
+		return errors.New("there are no shards")
+	}
+	for i := range shards {
+		if err := unless("Shard", &shards[i], shards[i].Status.Conditions, v1alpha1.ConditionReady); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// get reads an object of the bank's.
+func (b *Bank) get(ctx context.Context, name string, into client.Object) error {
+	return b.api.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: name}, into)
+}
+
+func (b *Bank) shards(ctx context.Context) ([]v1alpha1.Shard, error) {
+	var list v1alpha1.ShardList
+	err := b.api.List(ctx, &list, client.InNamespace(b.Namespace))
+	return list.Items, err
 }
 
 // Describe is for the reader of an error: what Kubernetes has of the bank, what each
@@ -118,38 +167,47 @@ func (b *Bank) Roll(ctx context.Context) error {
 
 // Owners tells which pod the Shard objects name as the owner of each shard.
 func (b *Bank) Owners(ctx context.Context) (map[string]string, error) {
-	return b.ofShards(ctx, "{.status.owner.pod}")
+	return b.ofShards(ctx, func(s *v1alpha1.ShardStatus) string {
+		if s.Owner == nil {
+			return ""
+		}
+		return s.Owner.Pod
+	})
 }
 
-// ofShards reads one field of every Shard.
-func (b *Bank) ofShards(ctx context.Context, field string) (map[string]string, error) {
-	text, err := b.Kubectl(ctx, "get", "shards", "-o", `jsonpath={range .items[*]}{.metadata.name} `+field+`{"\n"}{end}`)
+// ofShards reads something of every Shard.
+func (b *Bank) ofShards(ctx context.Context, what func(*v1alpha1.ShardStatus) string) (map[string]string, error) {
+	shards, err := b.shards(ctx)
 	if err != nil {
 		return nil, err
 	}
 	values := map[string]string{}
-	for line := range strings.Lines(text) {
-		shard, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		values[shard] = value
+	for i := range shards {
+		values[shards[i].Name] = what(&shards[i].Status)
 	}
 	return values, nil
 }
 
 // Epochs tells how often each shard has been claimed, by its Shard object.
 func (b *Bank) Epochs(ctx context.Context) (map[string]string, error) {
-	return b.ofShards(ctx, "{.status.epoch}")
+	return b.ofShards(ctx, func(s *v1alpha1.ShardStatus) string { return fmt.Sprint(ptr.Deref(s.Epoch, 0)) })
 }
 
 // Failovers tells of each shard how often it was restarted, and when its last
 // failover was. Planned moves change neither.
 func (b *Bank) Failovers(ctx context.Context) (map[string]string, error) {
-	return b.ofShards(ctx, "{.status.restarts} {.status.lastFailover.detectedTime}")
+	return b.ofShards(ctx, func(s *v1alpha1.ShardStatus) string {
+		last := ""
+		if s.LastFailover != nil {
+			last = s.LastFailover.DetectedTime.String()
+		}
+		return fmt.Sprint(ptr.Deref(s.Restarts, 0), " ", last)
+	})
 }
 
 // Scale sets how many pods there should be.
 func (b *Bank) Scale(ctx context.Context, replicas int) error {
-	_, err := b.Kubectl(ctx, "scale", "runtime", "bank", fmt.Sprintf("--replicas=%d", replicas))
-	return err
+	return b.patch(ctx, &v1alpha1.Runtime{}, "bank", fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
 }
 
 // UseImage has the pods run another image, or with none the operator's choice, and
@@ -164,28 +222,48 @@ func (b *Bank) UseImage(ctx context.Context, image string) error {
 
 // Amend changes the aggregate in something that its events do not depend on.
 func (b *Bank) Amend(ctx context.Context) error {
-	minutes, err := b.Kubectl(ctx, "get", "aggregate", "account", "-o", "jsonpath={.spec.deduplication.minutes}")
-	if err != nil {
+	var account v1alpha1.Aggregate
+	if err := b.get(ctx, "account", &account); err != nil {
 		return err
 	}
-	n, err := strconv.Atoi(minutes)
-	if err != nil {
-		return fmt.Errorf("deduplication.minutes of the account: %w", err)
-	}
-	_, err = b.Kubectl(ctx, "patch", "aggregate", "account", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"deduplication":{"minutes":%d}}}`, n+1))
-	return err
+	return b.patch(ctx, &account, "account", fmt.Sprintf(`{"spec":{"deduplication":{"minutes":%d}}}`, account.Spec.Deduplication.Minutes+1))
+}
+
+// patch changes an object of the bank's, of the kind that is given.
+func (b *Bank) patch(ctx context.Context, kind client.Object, name, change string) error {
+	kind.SetNamespace(b.Namespace)
+	kind.SetName(name)
+	return b.api.Patch(ctx, kind, client.RawPatch(types.MergePatchType, []byte(change)))
 }
 
 // change patches the Runtime such that all pods are replaced, and waits for that.
 func (b *Bank) change(ctx context.Context, patch string) error {
-	for _, args := range [][]string{
-		{"patch", "runtime", "bank", "--type=merge", "-p", patch},
-		{"wait", "--for=condition=Reconciling", "runtime/bank", "--timeout=30s"},
-		{"rollout", "status", "deployment/bank", "--timeout=120s"},
-	} {
-		if _, err := b.Kubectl(ctx, args...); err != nil {
+	var runtime v1alpha1.Runtime
+	if err := b.patch(ctx, &runtime, "bank", patch); err != nil {
+		return err
+	}
+	before := runtime.Generation
+	return await(ctx, 2*time.Minute, func(ctx context.Context) error {
+		if err := b.get(ctx, "bank", &runtime); err != nil {
 			return err
 		}
+		if runtime.Status.ObservedGeneration < before {
+			return fmt.Errorf("the operator has not seen generation %d of the Runtime", before)
+		}
+		return b.unrolled(ctx)
+	})
+}
+
+// unrolled tells what the Deployment's rollout has still to do.
+func (b *Bank) unrolled(ctx context.Context) error {
+	d, err := b.core.AppsV1().Deployments(b.Namespace).Get(ctx, "bank", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	want := ptr.Deref(d.Spec.Replicas, 1)
+	if d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < want || d.Status.Replicas > want || d.Status.AvailableReplicas < want {
+		return fmt.Errorf("the Deployment, generation %d of %d, has %d pods, %d new and %d available, of %d",
+			d.Status.ObservedGeneration, d.Generation, d.Status.Replicas, d.Status.UpdatedReplicas, d.Status.AvailableReplicas, want)
 	}
 	return nil
 }

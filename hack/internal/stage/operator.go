@@ -1,12 +1,16 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"syscall"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const operatorPods = "app.kubernetes.io/component=operator"
@@ -20,7 +24,11 @@ func (s *Stage) OperatorPods(ctx context.Context) ([]Pod, error) {
 // of its own. A process that is killed and starts anew in its pod is another one,
 // and may be the next to get the lease.
 func (s *Stage) Holder(ctx context.Context) (string, error) {
-	return s.Kubectl(ctx, "get", "lease", "-n", Namespace, "leftfold-operator", "-o", "jsonpath={.spec.holderIdentity}")
+	lease, err := s.core.CoordinationV1().Leases(Namespace).Get(ctx, "leftfold-operator", metav1.GetOptions{})
+	if err != nil || lease.Spec.HolderIdentity == nil {
+		return "", err
+	}
+	return *lease.Spec.HolderIdentity, nil
 }
 
 // Leader is the pod whose process holds the operator's lease.
@@ -47,32 +55,46 @@ func (s *Stage) KillOperator(ctx context.Context, p Pod) (time.Time, error) {
 	return s.signal(ctx, p.UID, "operator", syscall.SIGKILL)
 }
 
-// Said is something that the operator told its log about a failover.
+// Said is something that the operator told its log about a failover or a move.
 type Said struct {
 	At time.Time
 	// Verdict is what it thinks of a pod, such as Dead.
 	Verdict, Pod string
 	// FailedOver: another process serves the shard.
 	FailedOver bool
-	Aggregate  string
-	Shard      int
+	// Moved: another process serves the shard, as planned.
+	Moved bool
+	// Took is how long the failover or the move took, by the operator.
+	Took      time.Duration
+	Aggregate string
+	Shard     int
 }
 
-// OperatorLog gives what all operators said of failovers since a moment, each's in
-// order. What a process said that was killed since is not among it.
+// OperatorLog gives what all operators said of failovers and moves since a moment,
+// each's in order. What a process said that was killed since is not among it.
 func (s *Stage) OperatorLog(ctx context.Context, since time.Time) ([]Said, error) {
-	text, err := s.Kubectl(ctx, "logs", "-n", Namespace, "-l", operatorPods, "--tail=-1", "--since-time="+since.UTC().Format(time.RFC3339Nano))
+	pods, err := s.OperatorPods(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var text []byte
+	for _, p := range pods {
+		from := metav1.NewTime(since)
+		one, err := s.core.CoreV1().Pods(Namespace).GetLogs(p.Name, &corev1.PodLogOptions{SinceTime: &from}).DoRaw(ctx)
+		if err != nil {
+			return nil, err
+		}
+		text = append(text, one...)
+	}
 	var said []Said
-	for line := range strings.Lines(text) {
+	for line := range bytes.Lines(text) {
 		var entry struct {
 			Time                      time.Time
 			Msg, Kind, Pod, Aggregate string
 			Shard                     int
+			Duration                  time.Duration
 		}
-		if json.Unmarshal([]byte(line), &entry) != nil {
+		if json.Unmarshal(line, &entry) != nil {
 			continue // not one of the operator's own
 		}
 		switch {
@@ -80,7 +102,9 @@ func (s *Stage) OperatorLog(ctx context.Context, since time.Time) ([]Said, error
 		case entry.Msg == "verdict":
 			said = append(said, Said{At: entry.Time, Verdict: entry.Kind, Pod: entry.Pod})
 		case entry.Msg == "a shard has failed over":
-			said = append(said, Said{At: entry.Time, FailedOver: true, Aggregate: entry.Aggregate, Shard: entry.Shard})
+			said = append(said, Said{At: entry.Time, FailedOver: true, Took: entry.Duration, Aggregate: entry.Aggregate, Shard: entry.Shard})
+		case entry.Msg == "a shard has moved":
+			said = append(said, Said{At: entry.Time, Moved: true, Took: entry.Duration, Aggregate: entry.Aggregate, Shard: entry.Shard})
 		}
 	}
 	return said, nil

@@ -2,10 +2,11 @@ package stage
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Pod is a pod of a bank's or of the operator.
@@ -20,14 +21,12 @@ type Pod struct {
 // URL is a runtime pod's own API.
 func (p Pod) URL() string { return "http://" + p.IP + ":8080" }
 
+func (p Pod) uid() types.UID { return types.UID(p.UID) }
+
 // pods lists pods that have not ended, by name.
 func (s *Stage) pods(ctx context.Context, namespace, selector string) ([]Pod, error) {
-	text, err := s.Kubectl(ctx, "get", "pods", "-n", namespace, "-l", selector, "-o", "json")
+	list, err := s.core.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
-		return nil, err
-	}
-	var list corev1.PodList
-	if err := json.Unmarshal([]byte(text), &list); err != nil {
 		return nil, err
 	}
 	var pods []Pod
