@@ -19,7 +19,7 @@ type Joined struct{ Member string }
 // Left tells that the member's pod is gone, or nothing is expected of it any more.
 type Left struct{ Member string }
 
-// Pong tells that the member said something, whatever it was.
+// Pong tells that the member has answered a ping.
 type Pong struct{ Member string }
 
 // Refused tells that a connection to the member was refused or reset.

@@ -179,6 +179,36 @@ func TestASilentPodLosesItsShardsAfterTheTimeout(t *testing.T) {
 	})
 }
 
+func TestAPodThatSpeaksAndDoesNotHearLosesItsShards(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		lost := w.ownedBy("bank-1-a")
+		process := pods[0].process
+		process.with(func() { process.frozen = true })
+		speak := func(times int) {
+			for range times {
+				w.pass(100 * time.Millisecond)
+				process.with(func() {
+					if process.tell != nil { // there is a connection
+						process.tell(&leftfoldv1.ControlReply{Kind: &leftfoldv1.ControlReply_Loads{Loads: &leftfoldv1.Loads{}}})
+					}
+				})
+			}
+		}
+		speak(13)
+		if got := w.ownedBy("bank-1-a"); len(got) > 0 {
+			t.Errorf("1.3 s after it has heard the last, it still owns %v", got)
+		}
+		w.wantFailovers(lost, v1alpha1.FailoverUnreachable, time.Millisecond)
+		speak(30)
+		if got := w.ownedBy("bank-1-a"); len(got) > 0 {
+			t.Errorf("it was given %v, for it speaks", got)
+		}
+		w.wantOwned(pods[1:]...)
+	})
+}
+
 func TestAPodThatComesBackIsNotBelievedWhatItLost(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		pods := w.add(3, 1)

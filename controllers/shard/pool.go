@@ -269,14 +269,14 @@ func (p *pool) handle(e event) {
 
 // hear takes in a reply.
 func (p *pool) hear(m *member, reply *leftfoldv1.ControlReply) {
-	if n := len(p.observations); n == 0 || p.observations[n-1] != (liveness.Pong{Member: m.incarnation}) {
-		p.observe(liveness.Pong{Member: m.incarnation})
-	}
-	if m.unreachable {
-		p.prompt = true
-	}
 	switch r := reply.GetKind().(type) {
 	case *leftfoldv1.ControlReply_Pong:
+		// Nothing else that it says is a sign of life: where nothing reaches a pod, what
+		// it has to tell still comes for a while, and it can be asked for nothing.
+		p.observe(liveness.Pong{Member: m.incarnation})
+		if m.unreachable {
+			p.prompt = true
+		}
 		if m.ready != r.Pong.GetReady() {
 			if m.ready = r.Pong.GetReady(); m.ready {
 				m.since = p.now

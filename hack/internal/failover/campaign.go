@@ -56,7 +56,9 @@ type round struct {
 	pods     []stage.Pod
 	victim   stage.Pod
 	// shards are those that fail with the victim.
-	shards  []int
+	shards []int
+	// done is when the fault was there, if that is later than it began.
+	done    time.Time
 	witness *witness.Witness
 }
 
@@ -157,8 +159,11 @@ func (c *Campaign) round(ctx context.Context, f *Fault, w *witness.Witness, serv
 	}
 	answered := len(w.Books.Waits())
 	at, err := f.do(ctx, r)
+	if r.done.Before(at) {
+		r.done = at
+	}
 	if err == nil {
-		err = r.written(ctx, at)
+		err = r.written(ctx, r.done)
 	}
 	if err == nil {
 		err = errors.Join(rest(ctx, afterwards), c.Bank.AwaitReady(ctx, 90*time.Second))
@@ -171,10 +176,13 @@ func (c *Campaign) round(ctx context.Context, f *Fault, w *witness.Witness, serv
 		return err
 	}
 	said, err := c.Bank.OperatorLog(ctx, at)
+	if err == nil {
+		err = r.written(ctx, time.Now()) // each shard that moved by then has a write after it
+	}
 	if err != nil {
 		return err
 	}
-	s := measure(r, at, gaps, w.Pulse.Resumed(at.Add(onItsWay)), said)
+	s := measure(r, at, gaps, w.Pulse.Resumed(r.done.Add(onItsWay)), said)
 	if s.Pauses, err = pauses(w.Pulse, said); err != nil {
 		return err
 	}
@@ -362,8 +370,8 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// onItsWay is how long after a fault has begun an answer may still come of the one
-// that fails: to cut a node off takes a few commands, and requests have reached it.
+// onItsWay is how long after a fault an answer may still come of the one that fails:
+// requests have reached it.
 const onItsWay = 100 * time.Millisecond
 
 // pauses gives for each planned move how long its shard took no writes.

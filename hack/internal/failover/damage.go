@@ -44,7 +44,9 @@ func (r *round) network(ctx context.Context, damage func(ctx context.Context, no
 	if err := damage(ctx, r.victim.Node); err != nil {
 		return at, err
 	}
-	if err := r.written(ctx, at); err != nil {
+	// The commands that do it take their time, and answers still come meanwhile.
+	r.done = time.Now()
+	if err := r.written(ctx, r.done); err != nil {
 		return at, err
 	}
 	return at, rest(ctx, afterTakeover)
