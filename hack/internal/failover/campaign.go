@@ -407,6 +407,8 @@ func measure(r *round, at time.Time, gaps []ledger.Gap, resumed []time.Time, sai
 			}
 		case line.FailedOver && slices.Contains(r.shards, line.Shard):
 			s.Reassigned = append(s.Reassigned, after)
+		case line.Moved:
+			s.Moved = append(s.Moved, line.Took)
 		}
 	}
 	return s

@@ -10,6 +10,7 @@
 //	noticed      the operator's verdict on the pod, by the time in its log
 //	reassigned   the operator's word that another process serves the shard
 //	written      the first answer to a write after that
+//	moved        how long a planned move took, by the operator's log
 //	pause        around a planned move, from its order to the operator's word that
 //	             another process serves the shard: the longest time between two
 //	             answers to writes of the shard; one for each move

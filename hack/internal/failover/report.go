@@ -77,7 +77,7 @@ func (r *Result) Rows() []Row {
 		rows = append(rows, Row{What: "noticed", Series: r.Noticed}, Row{What: "reassigned", Series: r.Reassigned},
 			Row{What: "written", Series: r.Written, Promised: r.Fault.Promised.Written})
 	}
-	rows = append(rows, Row{What: "pause", Series: r.Pauses, Promised: r.Fault.Promised.Pause},
+	rows = append(rows, Row{What: "moved", Series: r.Moved}, Row{What: "pause", Series: r.Pauses, Promised: r.Fault.Promised.Pause},
 		Row{What: "gap", Series: r.Gaps}, Row{What: "command", Series: r.Commands, Promised: r.Fault.Promised.Command})
 	return slices.DeleteFunc(rows, func(row Row) bool { return len(row.Series) == 0 })
 }

@@ -16,21 +16,22 @@ type Sample struct {
 	// Noticed is from the fault to the operator's verdict; 0: it gave none.
 	Noticed time.Duration
 	// Reassigned and Written are from the fault, for each shard of the victim's, as
-	// far as they are known; Pauses are of all planned moves, Gaps of all shards,
-	// Commands the latencies of all commands that were answered in the round.
-	Reassigned, Written, Pauses, Gaps, Commands []time.Duration
+	// far as they are known; Moved and Pauses are of all planned moves, Gaps of all
+	// shards, Commands the latencies of all commands that were answered in the round.
+	Reassigned, Written, Moved, Pauses, Gaps, Commands []time.Duration
 }
 
 func (s Sample) String() string {
-	return fmt.Sprintf("%d shards, noticed %s, reassigned %s, written %s, %d moves, longest pause %s, longest gap %s",
-		s.Shards, ms(s.Noticed), ms(longest(s.Reassigned)), ms(longest(s.Written)), len(s.Pauses), ms(longest(s.Pauses)), ms(longest(s.Gaps)))
+	return fmt.Sprintf("%d shards, noticed %s, reassigned %s, written %s, %d moved in %s, longest pause %s, longest gap %s",
+		s.Shards, ms(s.Noticed), ms(longest(s.Reassigned)), ms(longest(s.Written)), len(s.Moved), ms(longest(s.Moved)),
+		ms(longest(s.Pauses)), ms(longest(s.Gaps)))
 }
 
 // Result is all rounds of a fault.
 type Result struct {
-	Fault                                                *Fault
-	Rounds                                               int
-	Noticed, Reassigned, Written, Pauses, Gaps, Commands Series
+	Fault                                                       *Fault
+	Rounds                                                      int
+	Noticed, Reassigned, Written, Moved, Pauses, Gaps, Commands Series
 	// Accepted commands wrote events, Refused ones did not: none was lost, none
 	// happened twice. Unanswered were told to try again (429, 503, 504), Broken lost
 	// their connection; each of them was settled under its key.
@@ -45,13 +46,14 @@ func (r *Result) add(s Sample) {
 	}
 	r.Reassigned = append(r.Reassigned, s.Reassigned...)
 	r.Written = append(r.Written, s.Written...)
+	r.Moved = append(r.Moved, s.Moved...)
 	r.Pauses = append(r.Pauses, s.Pauses...)
 	r.Gaps = append(r.Gaps, s.Gaps...)
 	r.Commands = append(r.Commands, s.Commands...)
 }
 
 func (r *Result) sort() {
-	for _, s := range []Series{r.Noticed, r.Reassigned, r.Written, r.Pauses, r.Gaps, r.Commands} {
+	for _, s := range []Series{r.Noticed, r.Reassigned, r.Written, r.Moved, r.Pauses, r.Gaps, r.Commands} {
 		slices.Sort(s)
 	}
 }

@@ -48,11 +48,12 @@ func TestARoundTellsWhatBecameOfTheVictimsShards(t *testing.T) {
 		{At: after(9), Verdict: "Recovered", Pod: "bank-1"},
 		{At: after(60), FailedOver: true, Shard: 2},
 		{At: after(61), FailedOver: true, Shard: 0},
+		{At: after(90), Moved: true, Took: 7 * time.Millisecond, Shard: 5},
 	})
 	ms := time.Millisecond
 	want := Sample{
 		Shards: 2, Noticed: 8 * ms, Reassigned: []time.Duration{60 * ms}, Written: []time.Duration{100 * ms, 120 * ms},
-		Gaps: []time.Duration{21 * ms, 110 * ms, 140 * ms},
+		Moved: []time.Duration{7 * ms}, Gaps: []time.Duration{21 * ms, 110 * ms, 140 * ms},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
