@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -69,7 +70,8 @@ func (b *Bank) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return b.Stage.Kubectl(ctx, append([]string{"-n", b.Namespace}, args...)...)
 }
 
-// AwaitReady waits until all of the bank's objects are Ready.
+// AwaitReady waits until all of the bank's objects are Ready and its Service takes
+// connections: each node's proxy hears of its endpoints in its own time.
 func (b *Bank) AwaitReady(ctx context.Context, patience time.Duration) error {
 	if err := await(ctx, patience, b.unready); err != nil {
 		return fmt.Errorf("%w\n%s", err, b.Describe(context.WithoutCancel(ctx)))
@@ -111,7 +113,21 @@ func (b *Bank) unready(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return b.unreachable(ctx)
+}
+
+// unreachable tells why the bank's Service cannot be connected to.
+func (b *Bank) unreachable(ctx context.Context) error {
+	service, err := b.core.CoreV1().Services(b.Namespace).Get(ctx, "bank", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(int(service.Spec.Ports[0].Port))))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // get reads an object of the bank's.
