@@ -108,25 +108,7 @@ func newBank(t *testing.T) *stage.Bank {
 // eventually waits until check gives no error.
 func eventually(t *testing.T, within time.Duration, check func() error) {
 	t.Helper()
-	if err := await(t.Context(), within, check); err != nil {
+	if err := stage.Await(t.Context(), within, func(context.Context) error { return check() }); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// await asks again and again until check gives no error; the last one is
-// returned when the time is over.
-func await(ctx context.Context, within time.Duration, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("not within %s: %w", within, err)
-		case <-time.After(100 * time.Millisecond):
-		}
 	}
 }

@@ -335,17 +335,7 @@ func (c *Campaign) owned(ctx context.Context, pods []stage.Pod) (map[string][]in
 
 // eventually asks again and again until check gives no error.
 func eventually(ctx context.Context, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		if rest(ctx, 100*time.Millisecond) != nil {
-			return fmt.Errorf("not within %s: %w", patience, err)
-		}
-	}
+	return stage.Await(ctx, patience, func(context.Context) error { return check() })
 }
 
 // written waits until every shard has answered a write after the moment.

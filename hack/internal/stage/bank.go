@@ -73,7 +73,7 @@ func (b *Bank) Kubectl(ctx context.Context, args ...string) (string, error) {
 // AwaitReady waits until all of the bank's objects are Ready and its Service takes
 // connections: each node's proxy hears of its endpoints in its own time.
 func (b *Bank) AwaitReady(ctx context.Context, patience time.Duration) error {
-	if err := await(ctx, patience, b.unready); err != nil {
+	if err := Await(ctx, patience, b.unready); err != nil {
 		return fmt.Errorf("%w\n%s", err, b.Describe(context.WithoutCancel(ctx)))
 	}
 	return nil
@@ -259,7 +259,7 @@ func (b *Bank) change(ctx context.Context, patch string) error {
 		return err
 	}
 	before := runtime.Generation
-	return await(ctx, 2*time.Minute, func(ctx context.Context) error {
+	return Await(ctx, 2*time.Minute, func(ctx context.Context) error {
 		if err := b.get(ctx, "bank", &runtime); err != nil {
 			return err
 		}

@@ -42,9 +42,9 @@ func (s *Stage) connect() error {
 	return err
 }
 
-// await looks again and again until there is nothing that is missing, and at most for
-// the time given.
-func await(ctx context.Context, patience time.Duration, missing func(context.Context) error) error {
+// Await looks again and again until nothing is missing, and at most for the time given;
+// the error tells what was missing last.
+func Await(ctx context.Context, patience time.Duration, missing func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var last error
@@ -86,7 +86,7 @@ func (s *Stage) DeletePod(ctx context.Context, p Pod) error {
 
 // AwaitGone waits until a pod that was deleted is no more.
 func (s *Stage) AwaitGone(ctx context.Context, p Pod) error {
-	return await(ctx, time.Minute, func(ctx context.Context) error {
+	return Await(ctx, time.Minute, func(ctx context.Context) error {
 		got, err := s.core.CoreV1().Pods(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err), err == nil && got.UID != p.uid():
@@ -112,7 +112,7 @@ func (b *Bank) PassBy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = await(ctx, time.Minute, func(ctx context.Context) error {
+	err = Await(ctx, time.Minute, func(ctx context.Context) error {
 		got, err := b.core.CoreV1().Pods(b.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
 		if err == nil && got.Status.Phase != corev1.PodSucceeded {
 			err = fmt.Errorf("pod %s is %s", pod.Name, got.Status.Phase)
