@@ -21,13 +21,29 @@ func (p *pool) plan() {
 		return
 	}
 	members := p.placementMembers()
-	policy := placement.Policy{MaxMoves: max(fewMoves, len(members)/2), Unsettled: p.awaitsPod()}
+	policy := placement.Policy{MaxMoves: max(fewMoves, len(members)/2) + p.slowMoves(), Unsettled: p.awaitsPod()}
 	plan := placement.Compute(members, p.placementShards(members), policy)
 	for _, move := range plan.Assign {
 		p.carryOut(move)
 	}
 	p.planTook = time.Since(began)
 	p.metrics.planned(p.planTook)
+}
+
+// slowMoves counts the moves that wait for their owners, and has a plan made when the
+// others will have been under way for so long, too.
+func (p *pool) slowMoves() (slow int) {
+	for s := range p.busy {
+		if s.phase != releasing {
+			continue
+		}
+		if at := s.since.Add(slowMove); p.now.Before(at) {
+			p.wantPlan(at)
+		} else {
+			slow++
+		}
+	}
+	return slow
 }
 
 // awaitsPod tells whether a pod is about to take shards, or has only just begun to, and

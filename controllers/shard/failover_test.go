@@ -200,12 +200,12 @@ func TestAPodThatSpeaksAndDoesNotHearLosesItsShards(t *testing.T) {
 		if got := w.ownedBy("bank-1-a"); len(got) > 0 {
 			t.Errorf("1.3 s after it has heard the last, it still owns %v", got)
 		}
-		w.wantFailovers(lost, v1alpha1.FailoverUnreachable, time.Millisecond)
 		speak(30)
 		if got := w.ownedBy("bank-1-a"); len(got) > 0 {
 			t.Errorf("it was given %v, for it speaks", got)
 		}
 		w.wantOwned(pods[1:]...)
+		w.wantFailovers(lost, v1alpha1.FailoverUnreachable, time.Millisecond)
 	})
 }
 
@@ -673,6 +673,27 @@ func TestAShardThatIsNotReleasedIsTakenAway(t *testing.T) {
 			t.Error("shards were taken away while they drained")
 		}
 		w.pass(2 * time.Second)
+		w.wantOwned(pods[1])
+	})
+}
+
+func TestMovesThatTakeLongDoNotHoldUpTheOthers(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(2, 1)
+		w.pass(5 * time.Second)
+		clinging := map[placement.ShardID]bool{}
+		for _, id := range w.ownedBy("bank-1-a")[:fewMoves] { // which come first
+			clinging[id] = true
+		}
+		pods[0].process.with(func() { pods[0].process.clings = func(id placement.ShardID) bool { return clinging[id] } })
+		w.change(func() { pods[0].pod.deleted = true })
+		w.pass(slowMove + time.Second)
+		for _, id := range w.ownedBy("bank-1-a") {
+			if !clinging[id] {
+				t.Errorf("%v waits for moves that take long", id)
+			}
+		}
+		w.pass(releaseTimeout)
 		w.wantOwned(pods[1])
 	})
 }

@@ -17,14 +17,17 @@ import (
 
 const (
 	// The load: connections and readers that rest between two calls, and in each of
-	// 16 shards a deposit, the next one so long after its answer.
-	accounts, connections, readers = 32, 4, 2
-	rests, pulseEvery              = 100 * time.Millisecond, 40 * time.Millisecond
+	// 16 shards a deposit, the next one so long after its answer: pulseEvery where it
+	// tells how soon shards are served again after a failure; restfulPulse where it
+	// waits for planned moves, for its rest is no part of a pause.
+	accounts, connections, readers  = 32, 4, 2
+	rests, pulseEvery, restfulPulse = 100 * time.Millisecond, 40 * time.Millisecond, 100 * time.Millisecond
 
-	// warmUp is how long the load runs before each fault, so that what the fault
-	// finds under way is usual; afterTakeover how long a damage stays when others
-	// serve the shards; afterwards how long the load goes on.
-	warmUp, afterTakeover, afterwards = time.Second, 500 * time.Millisecond, time.Second
+	// settleIn is how long a bank that has only just been made is at work before
+	// anything happens to it, and warmUp how long the load runs before each fault, so
+	// that what the fault finds under way is usual; afterTakeover how long a damage
+	// stays when others serve the shards; afterwards how long the load goes on.
+	settleIn, warmUp, afterTakeover, afterwards = 5 * time.Second, time.Second, 500 * time.Millisecond, time.Second
 
 	// patience bounds every wait for something that must come.
 	patience = 2 * time.Minute
@@ -100,7 +103,7 @@ func (c *Campaign) runBlock(ctx context.Context, f *Fault, rounds int, result *R
 	w, err := witness.Open(ctx, witness.Config{
 		Doors: []string{service}, Run: fmt.Sprintf("f%d-%d", c.Seed%1e6, c.block),
 		Accounts: accounts, Connections: connections, Readers: readers,
-		Rest: rests, PulseEvery: pulseEvery, Binary: c.Binary,
+		Rest: rests, PulseEvery: f.pulse(), Binary: c.Binary,
 	})
 	if err != nil {
 		return err
@@ -108,10 +111,11 @@ func (c *Campaign) runBlock(ctx context.Context, f *Fault, rounds int, result *R
 	live, end := context.WithCancel(ctx)
 	var living sync.WaitGroup
 	living.Go(func() { w.Live(live, c.Seed+uint64(c.block)) })
-	for range rounds {
-		if err = c.round(ctx, f, w, service, result); err != nil {
-			break
-		}
+	if c.block == 1 {
+		err = rest(ctx, settleIn)
+	}
+	for i := 0; i < rounds && err == nil; i++ {
+		err = c.round(ctx, f, w, service, result)
 	}
 	end()
 	living.Wait()
@@ -364,17 +368,17 @@ func rest(ctx context.Context, d time.Duration) error {
 // requests have reached it.
 const onItsWay = 100 * time.Millisecond
 
-// pauses gives for each planned move how long its shard took no writes.
+// pauses gives for each planned move how long callers of its shard had to wait.
 func pauses(pulse *ledger.Pulse, said []stage.Said) (list []time.Duration, err error) {
 	for _, line := range said {
 		if !line.Moved {
 			continue
 		}
-		gap, err := pulse.GapAround(line.Shard, line.At.Add(-line.Took), line.At)
+		pause, err := pulse.Pause(line.Shard, line.At.Add(-line.Took), line.At)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, gap.Took)
+		list = append(list, pause)
 	}
 	return list, nil
 }

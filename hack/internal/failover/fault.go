@@ -32,6 +32,14 @@ type Fault struct {
 	do func(ctx context.Context, r *round) (time.Time, error)
 }
 
+// pulse is how long the pulse rests.
+func (f *Fault) pulse() time.Duration {
+	if f.Planned {
+		return restfulPulse
+	}
+	return pulseEvery
+}
+
 // Promise bounds the 99th percentiles; 0: nothing is promised.
 type Promise struct {
 	// Written is from the fault until a shard takes writes, Pause how long it takes

@@ -22,8 +22,8 @@ type Report struct {
 
 // Load says what callers did.
 func (r *Report) Load() string {
-	return fmt.Sprintf("%d connections and %d readers that rest for %s between two calls, and a deposit in every shard each %s after the last",
-		connections, readers, rests, pulseEvery)
+	return fmt.Sprintf("%d connections and %d readers that rest for %s between two calls, and a deposit in every shard, each %s after the last, or %s where nothing fails",
+		connections, readers, rests, pulseEvery, restfulPulse)
 }
 
 // Text prints the distributions.

@@ -25,8 +25,14 @@ type Pulse struct {
 
 	mu    sync.Mutex
 	doors []string // nil: those of the books
-	acks  [][]time.Time
+	beats [][]beat // by shard
 }
+
+// beat is a command that was answered. It was asked for when it was sent first: one
+// that fails is followed by another.
+type beat struct{ asked, answered time.Time }
+
+func (b beat) compare(t time.Time) int { return b.answered.Compare(t) }
 
 // Enter points the pulse at doors of its own: those that live through what is to
 // be measured. A door that is cut off would measure the caller's patience.
@@ -75,7 +81,7 @@ func (b *Books) Shards(ctx context.Context) (*Pulse, error) {
 		}
 		p.accounts = append(p.accounts, account)
 	}
-	p.acks = make([][]time.Time, len(p.accounts))
+	p.beats = make([][]beat, len(p.accounts))
 	return p, nil
 }
 
@@ -84,16 +90,21 @@ func (p *Pulse) Beat(ctx context.Context) {
 	var wg sync.WaitGroup
 	for shard, account := range p.accounts {
 		wg.Go(func() {
+			asked := time.Now()
 			for ctx.Err() == nil {
 				_, err := p.books.sendBy(ctx, p.door(shard), p.books.next(account, "Deposit", `{"amount":1}`))
-				if err == nil {
+				answered := err == nil
+				if answered {
 					p.mu.Lock()
-					p.acks[shard] = append(p.acks[shard], time.Now())
+					p.beats[shard] = append(p.beats[shard], beat{asked, time.Now()})
 					p.mu.Unlock()
 				}
 				select {
 				case <-ctx.Done():
 				case <-time.After(p.Every):
+				}
+				if answered {
+					asked = time.Now()
 				}
 			}
 		})
@@ -109,13 +120,13 @@ func (p *Pulse) Accounts() []string { return slices.Clone(p.accounts) }
 func (p *Pulse) Resumed(since time.Time) []time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	first := make([]time.Time, len(p.acks))
-	for shard, acks := range p.acks {
-		i, _ := slices.BinarySearchFunc(acks, since, time.Time.Compare)
-		if i == len(acks) {
+	first := make([]time.Time, len(p.beats))
+	for shard, beats := range p.beats {
+		i, _ := slices.BinarySearchFunc(beats, since, beat.compare)
+		if i == len(beats) {
 			return nil
 		}
-		first[shard] = acks[i]
+		first[shard] = beats[i].answered
 	}
 	return first
 }
@@ -129,23 +140,27 @@ type Gap struct {
 	Resumed time.Time
 }
 
-// GapAround gives the longest time without an answer of a shard of those that touch
-// the time between two moments.
-func (p *Pulse) GapAround(shard int, from, to time.Time) (Gap, error) {
+// Pause gives for how long callers of a shard had to wait for a move that was ordered
+// and done at these times: the longest time between two answers, less what lies before
+// the order, for the shard was served until then, and less the time in which it was
+// served again and nobody had asked yet. The pulse's own rest is no part of it.
+func (p *Pulse) Pause(shard int, ordered, done time.Time) (time.Duration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	acks := p.acks[shard]
-	first, _ := slices.BinarySearchFunc(acks, from, time.Time.Compare)
-	g := Gap{Shard: shard}
-	for i := max(1, first); i < len(acks) && acks[i-1].Before(to); i++ {
-		if took := acks[i].Sub(acks[i-1]); took > g.Took {
-			g.Took, g.Resumed = took, acks[i]
+	beats := p.beats[shard]
+	next, _ := slices.BinarySearchFunc(beats, ordered, beat.compare)
+	if next == 0 || next == len(beats) || beats[len(beats)-1].answered.Before(done) {
+		return 0, fmt.Errorf("shard %d has no two writes around %s to %s", shard, ordered.Format(time.TimeOnly), done.Format(time.TimeOnly))
+	}
+	var longest time.Duration
+	for ; next < len(beats) && beats[next-1].answered.Before(done); next++ {
+		from, to := beats[next-1].answered, beats[next]
+		if from.Before(ordered) {
+			from = ordered
 		}
+		longest = max(longest, to.answered.Sub(from)-max(0, to.asked.Sub(done)))
 	}
-	if g.Resumed.IsZero() {
-		return g, fmt.Errorf("shard %d has no two writes around %s to %s", shard, from.Format(time.TimeOnly), to.Format(time.TimeOnly))
-	}
-	return g, nil
+	return longest, nil
 }
 
 // Gaps gives each shard's longest pause that ended after the given moment, by
@@ -153,18 +168,18 @@ func (p *Pulse) GapAround(shard int, from, to time.Time) (Gap, error) {
 func (p *Pulse) Gaps(since time.Time) ([]Gap, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	gaps := make([]Gap, len(p.acks))
-	for shard, acks := range p.acks {
+	gaps := make([]Gap, len(p.beats))
+	for shard, beats := range p.beats {
 		g := Gap{Shard: shard}
 		before := since
-		for _, at := range acks {
-			if !at.After(since) {
+		for _, b := range beats {
+			if !b.answered.After(since) {
 				continue
 			}
-			if took := at.Sub(before); took > g.Took {
-				g.Took, g.Resumed = took, at
+			if took := b.answered.Sub(before); took > g.Took {
+				g.Took, g.Resumed = took, b.answered
 			}
-			before = at
+			before = b.answered
 		}
 		if g.Resumed.IsZero() {
 			return nil, fmt.Errorf("shard %d has taken no write since %s", shard, since.Format(time.TimeOnly))

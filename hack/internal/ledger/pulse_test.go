@@ -5,26 +5,38 @@ import (
 	"time"
 )
 
-func TestTheGapAroundATimeIsTheLongestThatTouchesIt(t *testing.T) {
+func TestAPauseIsWhatCallersWaitForAMove(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
-	p := &Pulse{acks: [][]time.Time{{at(0), at(900), at(1000), at(1040), at(1120), at(1150), at(1900)}, {at(0)}}}
-	for _, tt := range []struct{ from, to, took, resumed int }{
-		{1010, 1030, 40, 1040},
-		{1010, 1060, 80, 1120},
-		{1041, 1119, 80, 1120},
-		{1040, 1120, 80, 1120}, // what ends at its begin touches it, what begins at its end does not
-		{950, 960, 100, 1000},
-		{1125, 1200, 750, 1900},
+	// Each but one answer takes 10 ms, and the next is asked for 40 ms after it.
+	p := &Pulse{beats: [][]beat{
+		{{at(0), at(10)}, {at(50), at(60)}, {at(100), at(190)}, {at(230), at(240)}, {at(280), at(290)}},
+		{{at(0), at(10)}},
+	}}
+	for name, tt := range map[string]struct{ ordered, done, want int }{
+		"somebody waits": {80, 180, 110}, // from the order to the answer
+		"the old owner has answered after the order": {55, 180, 130}, // from its answer
+		"nobody asked meanwhile":                     {65, 80, 105},  // from 65 to 80, and from 100 to 190
+		"it had to be asked for once it was done":    {245, 270, 35}, // from 245 to 270, and from 280 to 290
+		"the old owner answers last thing":           {185, 200, 20}, // from 190 to 200, and from 230 to 240
 	} {
-		got, err := p.GapAround(0, at(tt.from), at(tt.to))
-		if err != nil || got.Took != time.Duration(tt.took)*time.Millisecond || !got.Resumed.Equal(at(tt.resumed)) {
-			t.Errorf("from %d to %d it is %+v, %v; want %d ms that end at %d", tt.from, tt.to, got, err, tt.took, tt.resumed)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := p.Pause(0, at(tt.ordered), at(tt.done))
+			if err != nil || got != time.Duration(tt.want)*time.Millisecond {
+				t.Errorf("it is %s, %v; want %d ms", got, err, tt.want)
+			}
+		})
 	}
-	for _, tt := range []struct{ shard, from, to int }{{0, 1950, 2000}, {1, 0, 10}} {
-		if got, err := p.GapAround(tt.shard, at(tt.from), at(tt.to)); err == nil {
-			t.Errorf("shard %d has no write after %d, and it is %+v", tt.shard, tt.from, got)
-		}
+	for name, tt := range map[string]struct{ shard, ordered, done int }{
+		"nothing after it":            {0, 295, 300},
+		"nothing after it was done":   {0, 285, 300},
+		"nothing before it":           {0, 5, 8},
+		"one answer, and none before": {1, 5, 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := p.Pause(tt.shard, at(tt.ordered), at(tt.done)); err == nil {
+				t.Errorf("there are no two answers around it, and it is %s", got)
+			}
+		})
 	}
 }
