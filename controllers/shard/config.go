@@ -60,7 +60,7 @@ const (
 	avoidFailed = 5 * time.Minute
 	// calmPlan is between two plans when nothing is without an owner, and calmShare
 	// how many times as long as a plan takes it is at least.
-	calmPlan, calmShare = 10 * time.Millisecond, 5
+	calmPlan, calmShare = 50 * time.Millisecond, 5
 	// fewMoves is how many planned moves are under way at a time in a small
 	// Runtime. In a large one half of the members may take part in one. What makes a
 	// move short is that little else moves: of eight at a time, five at once on two
