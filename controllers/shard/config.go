@@ -58,14 +58,19 @@ const (
 	// avoidFailed is how long a shard stays away from pods that it failed on; it is
 	// what liveness takes to forgive.
 	avoidFailed = 5 * time.Minute
-	// calmPlan is between two plans when nothing is without an owner, and calmShare
-	// how many times as long as a plan takes it is at least.
+	// calmPlan is between two plans when nothing is without an owner: what has moved
+	// is loaded by its first callers meanwhile. calmShare is how many times as long as
+	// a plan takes it is at least.
 	calmPlan, calmShare = 50 * time.Millisecond, 5
 	// fewMoves is how many planned moves are under way at a time in a small
 	// Runtime. In a large one half of the members may take part in one. What makes a
 	// move short is that little else moves: of eight at a time, five at once on two
 	// processors, the median took 42 ms, of two 16 ms.
 	fewMoves = 2
+	// mostTurns is in how many turns a member is emptied, if it has its share of the
+	// shards: where there are very many, more move at a time, and it takes no longer
+	// than some seconds.
+	mostTurns = 64
 	// slowMove is when a move waits for commands that its owner has under way, and
 	// does not count as one of them any more.
 	slowMove = time.Second

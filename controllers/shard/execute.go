@@ -21,13 +21,18 @@ func (p *pool) plan() {
 		return
 	}
 	members := p.placementMembers()
-	policy := placement.Policy{MaxMoves: max(fewMoves, len(members)/2) + p.slowMoves(), Unsettled: p.awaitsPod()}
+	policy := placement.Policy{MaxMoves: p.movesAtOnce(len(members)) + p.slowMoves(), Unsettled: p.awaitsPod()}
 	plan := placement.Compute(members, p.placementShards(members), policy)
 	for _, move := range plan.Assign {
 		p.carryOut(move)
 	}
 	p.planTook = time.Since(began)
 	p.metrics.planned(p.planTook)
+}
+
+// movesAtOnce is how many planned moves may be under way.
+func (p *pool) movesAtOnce(members int) int {
+	return max(fewMoves, members/2, len(p.shards)/max(members, 1)/mostTurns)
 }
 
 // slowMoves counts the moves that wait for their owners, and has a plan made when the

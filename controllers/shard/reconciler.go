@@ -23,11 +23,12 @@ import (
 
 const (
 	// writesPerSecond and writesAtOnce bound the writes of Shard status, so that a
-	// failover of thousands of shards leaves the API server to others. They follow
-	// for people; nothing waits for them.
-	writesPerSecond, writesAtOnce = 50, 100
+	// failover of thousands of shards leaves the API server to others, and that of a
+	// few leaves it, and the operator, to the failover. They follow for people; nothing
+	// waits for them.
+	writesPerSecond, writesAtOnce = 50, 5
 	// writers is how many are under way at a time.
-	writers = 4
+	writers = 2
 	// conflictPause is how long a cache that is behind takes to catch up.
 	conflictPause = 50 * time.Millisecond
 )

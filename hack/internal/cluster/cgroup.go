@@ -7,28 +7,36 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// containersWeigh as much as so many threads of the rest of the machine. All
-// containers of all nodes are in one group, which by itself would weigh as much as
-// one: any other thread would take half a processor from all of them together, the
-// control plane's dozens nearly all. A node that is a machine gives its pods what
-// its few other processes leave.
-const containersWeigh = 20
+// Control groups weigh as much as so many threads of the rest of the machine. By
+// itself a group weighs as much as one, and so does each session outside of them.
+const (
+	// All containers of all nodes are in one group: any other thread would take half a
+	// processor from all of them together, the control plane's dozens nearly all. A
+	// node that is a machine gives its pods what its few other processes leave.
+	containersWeigh = 20
+	// The cluster's own programs would each have a machine's processors, and what one
+	// does for a container that starts would keep no pod of another node waiting.
+	programsWeigh = 2
+)
 
-// besides begins the names of the groups of what is outside of the cluster.
-const besides = "leftfold-beside-"
+// programsGroup is where the cluster's own programs are, and besides begins the names
+// of the groups of what is outside of the cluster.
+const programsGroup, besides = "leftfold-cluster", "leftfold-beside-"
 
 // removePatience bounds how long groups are waited for to be empty.
 const removePatience = 10 * time.Second
 
 // weighContainers makes their group, before anything is in it.
 func weighContainers() error {
-	_, err := heavyGroup("k8s.io")
+	_, err := makeGroup("k8s.io", containersWeigh)
 	return err
 }
 
@@ -38,7 +46,7 @@ func weighContainers() error {
 // a busy cluster leave it nothing for a tenth of a second at a time. The group is to
 // be removed when it is empty. Where there are no cgroups to write, there are none.
 func Beside(name string) (folders []string, remove func() error, err error) {
-	folders, err = heavyGroup(fmt.Sprintf("%s%s-%d", besides, name, os.Getpid()))
+	folders, err = makeGroup(fmt.Sprintf("%s%s-%d", besides, name, os.Getpid()), containersWeigh)
 	remove = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), removePatience)
 		defer cancel()
@@ -54,13 +62,58 @@ func Beside(name string) (folders []string, remove func() error, err error) {
 	return folders, remove, nil
 }
 
-// heavyGroup makes a control group that weighs as much as so many threads, and gives
+// StepBeside moves this process, and what it starts from now on, into such a group, and
+// gives the way back. Whoever measures a cluster stands for another machine, too: what
+// it waits for a processor itself would look like time that the cluster took.
+func StepBeside(name string) (back func() error, err error) {
+	folders, remove, err := Beside(name)
+	if err != nil {
+		return nil, err
+	}
+	var homes []string
+	for _, folder := range folders {
+		hierarchy := filepath.Dir(folder)
+		home, err := ownGroup(hierarchy)
+		if err != nil {
+			return nil, errors.Join(err, remove())
+		}
+		homes = append(homes, filepath.Join(hierarchy, home))
+	}
+	back = func() error { return errors.Join(joinGroups(homes, os.Getpid()), remove()) }
+	if err := joinGroups(folders, os.Getpid()); err != nil {
+		return nil, errors.Join(err, back())
+	}
+	return back, nil
+}
+
+// ownGroup is the group of this process, as a path in the hierarchy that has processors
+// to share out.
+func ownGroup(hierarchy string) (string, error) {
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		number, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, path, _ := strings.Cut(rest, ":")
+		old := slices.Contains(strings.Split(controllers, ","), "cpu")
+		if old && hierarchy != unified || number == "0" && hierarchy == unified {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("/proc/self/cgroup tells nothing of %s", hierarchy)
+}
+
+// unified is where the hierarchy of version 2 is, if there is no other.
+const unified = "/sys/fs/cgroup"
+
+// makeGroup makes a control group that weighs as much as so many threads, and gives
 // its folders.
-func heavyGroup(name string) (folders []string, err error) {
+func makeGroup(name string, weight int) (folders []string, err error) {
 	for _, g := range []struct {
 		hierarchy, file string
 		one             int
-	}{{"/sys/fs/cgroup/cpu", "cpu.shares", 1024}, {"/sys/fs/cgroup", "cpu.weight", 100}} {
+	}{{"/sys/fs/cgroup/cpu", "cpu.shares", 1024}, {unified, "cpu.weight", 100}} {
 		group := filepath.Join(g.hierarchy, name)
 		if _, err := os.Stat(filepath.Join(g.hierarchy, "cgroup.procs")); err != nil {
 			continue
@@ -69,12 +122,23 @@ func heavyGroup(name string) (folders []string, err error) {
 			return folders, err
 		}
 		folders = append(folders, group)
-		err := os.WriteFile(filepath.Join(group, g.file), []byte(strconv.Itoa(containersWeigh*g.one)), 0o644)
+		err := os.WriteFile(filepath.Join(group, g.file), []byte(strconv.Itoa(weight*g.one)), 0o644)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 			return folders, fmt.Errorf("weigh the control group %s: %w", group, err)
 		}
 	}
 	return folders, nil
+}
+
+// joinGroups moves a process into groups.
+func joinGroups(folders []string, pid int) error {
+	for _, folder := range folders {
+		err := os.WriteFile(filepath.Join(folder, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644)
+		if err != nil && !errors.Is(err, unix.ESRCH) { // it has ended
+			return fmt.Errorf("move process %d into a control group: %w", pid, err)
+		}
+	}
+	return nil
 }
 
 // removeCgroups removes what containers that were killed have left. Containerd
@@ -103,6 +167,7 @@ func (c *Cluster) removeCgroups(ctx context.Context) error {
 	}
 	for _, pattern := range []string{
 		"/sys/fs/cgroup/k8s.io", "/sys/fs/cgroup/*/k8s.io",
+		"/sys/fs/cgroup/" + programsGroup, "/sys/fs/cgroup/*/" + programsGroup,
 		// Of those who were killed before they could.
 		"/sys/fs/cgroup/" + besides + "*", "/sys/fs/cgroup/*/" + besides + "*",
 	} {

@@ -54,6 +54,10 @@ func (c *Cluster) start(part, name, program string, args ...string) (process, er
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return process{}, fmt.Errorf("files not to be inherited: %w", err)
 	}
+	groups, err := makeGroup(programsGroup, programsWeigh)
+	if err != nil {
+		return process{}, err
+	}
 	if err := cmd.Start(); err != nil {
 		return process{}, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -65,7 +69,7 @@ func (c *Cluster) start(part, name, program string, args ...string) (process, er
 	}
 	started.Start = stat.start
 	_ = cmd.Process.Release()
-	return started, c.record(started)
+	return started, errors.Join(c.record(started), joinGroups(groups, started.PID))
 }
 
 // environment is this process's own with the mark. Addresses of the cluster are

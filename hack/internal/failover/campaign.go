@@ -261,7 +261,7 @@ func (c *Campaign) settled(ctx context.Context) (map[string][]int, error) {
 				return nil, err
 			}
 		}
-		_ = rest(ctx, 100*time.Millisecond) // whose end look finds
+		_ = rest(ctx, 200*time.Millisecond) // whose end look finds
 	}
 }
 

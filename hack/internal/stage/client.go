@@ -19,8 +19,10 @@ import (
 	"github.com/leftfold/leftfold/api/v1alpha1"
 )
 
-// lookEvery is how long is rested between two looks at what is waited for.
-const lookEvery = 50 * time.Millisecond
+// lookEvery is how long is rested between two looks at what is waited for. Looks that
+// list pods and shards twenty times a second had the API server take a tenth of the
+// machine from what was measured.
+const lookEvery = 200 * time.Millisecond
 
 // connect makes the clients.
 func (s *Stage) connect() error {

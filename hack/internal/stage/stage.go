@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"k8s.io/client-go/kubernetes"
@@ -40,8 +41,8 @@ type Stage struct {
 	core     kubernetes.Interface
 	log      io.Writer
 	keep     bool
-	// ungroup removes the database's control group.
-	ungroup func() error
+	// ungroup undoes what was done for the processes beside the cluster.
+	ungroup []func() error
 }
 
 // Options say how to raise a stage.
@@ -95,8 +96,16 @@ func (s *Stage) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.ungroup = remove
-	return s.Postgres.Join(groups...)
+	s.ungroup = append(s.ungroup, remove)
+	if err := s.Postgres.Join(groups...); err != nil {
+		return err
+	}
+	back, err := cluster.StepBeside("callers")
+	if err != nil {
+		return err
+	}
+	s.ungroup = append(s.ungroup, back)
+	return nil
 }
 
 // FaultyImage builds the runtime that makes a part of itself fail when it is asked
@@ -130,8 +139,8 @@ func (s *Stage) Close(ctx context.Context) error {
 	if s.Postgres != nil {
 		errs = append(errs, s.Postgres.Stop())
 	}
-	if s.ungroup != nil {
-		errs = append(errs, s.ungroup())
+	for _, undo := range slices.Backward(s.ungroup) {
+		errs = append(errs, undo())
 	}
 	if !s.keep && s.Cluster != nil {
 		errs = append(errs, s.Cluster.Down(ctx))
