@@ -117,7 +117,26 @@ func (s *socketOptions) takeFrom(params map[string]string) error {
 
 func (s *socketOptions) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{KeepAliveConfig: s.keepAlive, Control: s.control}
-	return d.DialContext(ctx, network, address)
+	return persist(ctx, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, network, address) })
+}
+
+// firstPatience is how long the first attempt to connect may take.
+const firstPatience = 300 * time.Millisecond
+
+// persist connects anew when an attempt has taken long, and gives each twice the time
+// of the one before. A request to connect that is lost is sent again by the kernel after
+// one second, then two, then four: on a node that was cut off for that long, whoever
+// needs a connection would wait for as long again once the cut is over.
+func persist(ctx context.Context, connect func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	for patience := firstPatience; ; patience *= 2 {
+		attempt, cancel := context.WithTimeout(ctx, patience)
+		conn, err := connect(attempt)
+		late := attempt.Err() != nil
+		cancel()
+		if err == nil || !late || ctx.Err() != nil {
+			return conn, err
+		}
+	}
 }
 
 // control sets TCP_USER_TIMEOUT, before the connection is made.

@@ -1,10 +1,14 @@
 package postgres
 
 import (
+	"context"
+	"errors"
 	"net"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,6 +51,40 @@ func TestSocketsNoticeAPeerThatIsGone(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestConnectingIsTriedAnewWhenItTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		here, there := net.Pipe()
+		defer there.Close()
+		// A network that loses all for two seconds, and then needs 20 ms.
+		connect := func(ctx context.Context) (net.Conn, error) {
+			if time.Since(began) < 2*time.Second {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			time.Sleep(20 * time.Millisecond)
+			return here, nil
+		}
+		conn, err := persist(t.Context(), connect)
+		if err != nil || conn != here {
+			t.Fatalf("it gives %v, %v", conn, err)
+		}
+		if took := time.Since(began); took != 300*time.Millisecond+600*time.Millisecond+1200*time.Millisecond+20*time.Millisecond {
+			t.Errorf("it takes %s: the attempts are not of 300, 600 and 1200 ms", took)
+		}
+		refused := errors.New("refused")
+		if _, err := persist(t.Context(), func(context.Context) (net.Conn, error) { return nil, refused }); !errors.Is(err, refused) {
+			t.Errorf("a refusal becomes %v", err)
+		}
+		began = time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := persist(ctx, connect); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("after %s it gives %v", time.Since(began), err)
+		}
+	})
 }
 
 func socketOption(t *testing.T, conn net.Conn, option int) (value int) {

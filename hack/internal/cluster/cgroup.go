@@ -27,9 +27,13 @@ const (
 	programsWeigh = 2
 )
 
-// programsGroup is where the cluster's own programs are, and besides begins the names
-// of the groups of what is outside of the cluster.
-const programsGroup, besides = "leftfold-cluster", "leftfold-beside-"
+// besides begins the names of the groups of what is outside of the cluster.
+const besides = "leftfold-beside-"
+
+// programsGroup is the name of the group that the cluster's own programs are in.
+func (c *Cluster) programsGroup() string {
+	return "leftfold-cluster-" + c.plan.Network.Addr().String()
+}
 
 // removePatience bounds how long groups are waited for to be empty.
 const removePatience = 10 * time.Second
@@ -152,28 +156,38 @@ func (c *Cluster) removeCgroups(ctx context.Context) error {
 			return err
 		}
 		for _, container := range containers {
-			for _, pattern := range []string{"/sys/fs/cgroup/k8s.io/", "/sys/fs/cgroup/*/k8s.io/"} {
-				groups, err := filepath.Glob(pattern + container.Name())
-				if err != nil {
-					return err
-				}
-				for _, group := range groups {
-					if err := removeCgroup(ctx, group); err != nil {
-						return err
-					}
-				}
+			if err := removeEverywhere(ctx, "k8s.io/"+container.Name()); err != nil {
+				return err
 			}
 		}
 	}
+	if err := removeEverywhere(ctx, c.programsGroup()); err != nil {
+		return err
+	}
 	for _, pattern := range []string{
 		"/sys/fs/cgroup/k8s.io", "/sys/fs/cgroup/*/k8s.io",
-		"/sys/fs/cgroup/" + programsGroup, "/sys/fs/cgroup/*/" + programsGroup,
 		// Of those who were killed before they could.
 		"/sys/fs/cgroup/" + besides + "*", "/sys/fs/cgroup/*/" + besides + "*",
 	} {
 		parents, _ := filepath.Glob(pattern)
 		for _, parent := range parents {
 			_ = unix.Rmdir(parent) // stays where another has something in it
+		}
+	}
+	return nil
+}
+
+// removeEverywhere removes a group from every hierarchy that has it.
+func removeEverywhere(ctx context.Context, name string) error {
+	for _, hierarchy := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		groups, err := filepath.Glob(hierarchy + name)
+		if err != nil {
+			return err
+		}
+		for _, group := range groups {
+			if err := removeCgroup(ctx, group); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

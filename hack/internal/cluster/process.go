@@ -54,7 +54,7 @@ func (c *Cluster) start(part, name, program string, args ...string) (process, er
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return process{}, fmt.Errorf("files not to be inherited: %w", err)
 	}
-	groups, err := makeGroup(programsGroup, programsWeigh)
+	groups, err := makeGroup(c.programsGroup(), programsWeigh)
 	if err != nil {
 		return process{}, err
 	}

@@ -49,6 +49,8 @@ type Campaign struct {
 	Short bool
 
 	block int
+	// killed are the pods whose processes were killed, as they were before.
+	killed []stage.Pod
 }
 
 // round is one fault, happening.
@@ -280,6 +282,9 @@ func (c *Campaign) look(ctx context.Context) (map[string][]int, []stage.Pod, err
 		return nil, all, fmt.Errorf("%d runtime pods and %d of the operator", len(pods), len(operators))
 	}
 	for _, p := range all {
+		if slices.ContainsFunc(c.killed, func(k stage.Pod) bool { return k.UID == p.UID && k.Restarts == p.Restarts }) {
+			return nil, all, fmt.Errorf("the cluster does not know yet that pod %s was restarted", p.Name)
+		}
 		if !p.Ready || p.Deleted || p.Restarts > 0 {
 			return nil, all, fmt.Errorf("pod %s: ready %t, deleted %t, %d restarts", p.Name, p.Ready, p.Deleted, p.Restarts)
 		}

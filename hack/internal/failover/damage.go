@@ -21,7 +21,19 @@ func bystander(ctx context.Context, r *round) (time.Time, error) {
 }
 
 func kill(ctx context.Context, r *round) (time.Time, error) {
-	return r.bank.Kill(ctx, r.victim)
+	return r.kill(ctx, r.victim)
+}
+
+// kill and killOperator kill a process, and have its restart waited for before the next
+// round.
+func (r *round) kill(ctx context.Context, p stage.Pod) (time.Time, error) {
+	r.campaign.killed = append(r.campaign.killed, p)
+	return r.bank.Kill(ctx, p)
+}
+
+func (r *round) killOperator(ctx context.Context, p stage.Pod) (time.Time, error) {
+	r.campaign.killed = append(r.campaign.killed, p)
+	return r.bank.KillOperator(ctx, p)
 }
 
 func cut(ctx context.Context, r *round) (time.Time, error) {
@@ -212,7 +224,7 @@ func killLeader(ctx context.Context, r *round) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	at, err := r.bank.KillOperator(ctx, leader)
+	at, err := r.killOperator(ctx, leader)
 	if err != nil {
 		return at, err
 	}
@@ -230,10 +242,10 @@ func killWithLeader(ctx context.Context, r *round) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	if _, err := r.bank.KillOperator(ctx, leader); err != nil {
+	if _, err := r.killOperator(ctx, leader); err != nil {
 		return time.Time{}, err
 	}
-	return r.bank.Kill(ctx, r.victim)
+	return r.kill(ctx, r.victim)
 }
 
 // leaveAlone takes all away that might decide: pods must take the orphans over by
@@ -253,11 +265,11 @@ func leaveAlone(ctx context.Context, r *round) (at time.Time, err error) {
 	}
 	defer func() { err = errors.Join(err, r.returned(context.WithoutCancel(ctx), before)) }()
 	for _, p := range operators {
-		if _, err := r.bank.KillOperator(ctx, p); err != nil {
+		if _, err := r.killOperator(ctx, p); err != nil {
 			return at, err
 		}
 	}
-	if at, err = r.bank.Kill(ctx, r.victim); err != nil {
+	if at, err = r.kill(ctx, r.victim); err != nil {
 		return at, err
 	}
 	return at, r.written(ctx, at)
@@ -318,12 +330,12 @@ func killAll(ctx context.Context, r *round) (time.Time, error) {
 	}
 	at := time.Now()
 	for _, p := range operators {
-		if _, err := r.bank.KillOperator(ctx, p); err != nil {
+		if _, err := r.killOperator(ctx, p); err != nil {
 			return at, err
 		}
 	}
 	for _, p := range r.pods {
-		if _, err := r.bank.Kill(ctx, p); err != nil {
+		if _, err := r.kill(ctx, p); err != nil {
 			return at, err
 		}
 	}
