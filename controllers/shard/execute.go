@@ -174,6 +174,7 @@ func (p *pool) carryOut(move placement.Move) {
 		"from", p.podName(from), "to", p.podName(to), "reason", move.Reason)
 	p.enter(s, releasing, to.incarnation, p.now)
 	s.planned, s.ordered = true, p.now
+	p.wantPlan(p.now.Add(slowMove)) // it may be the last thing that happens
 	from.send(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Release{Release: &leftfoldv1.Release{
 		Shard: s.wire(), Epoch: s.epoch,
 	}}})

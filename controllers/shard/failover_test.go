@@ -682,10 +682,14 @@ func TestMovesThatTakeLongDoNotHoldUpTheOthers(t *testing.T) {
 		pods := w.add(2, 1)
 		w.pass(5 * time.Second)
 		clinging := map[placement.ShardID]bool{}
-		for _, id := range w.ownedBy("bank-1-a")[:fewMoves] { // which come first
-			clinging[id] = true
-		}
-		pods[0].process.with(func() { pods[0].process.clings = func(id placement.ShardID) bool { return clinging[id] } })
+		pods[0].process.with(func() {
+			pods[0].process.clings = func(id placement.ShardID) bool {
+				if len(clinging) < fewMoves { // those that come first
+					clinging[id] = true
+				}
+				return clinging[id]
+			}
+		})
 		w.change(func() { pods[0].pod.deleted = true })
 		w.pass(slowMove + time.Second)
 		for _, id := range w.ownedBy("bank-1-a") {
@@ -716,4 +720,19 @@ func TestAFlappingPodDoesNotKeepShardsDown(t *testing.T) {
 		w.pass(5 * time.Second)
 		w.wantOwned(pods...)
 	})
+}
+
+func TestMoreMoveAtOnceWhereThereAreManyMembersOrShards(t *testing.T) {
+	for _, test := range []struct{ members, shards, want int }{
+		{0, 0, fewMoves}, {3, 16, fewMoves}, {3, 300, fewMoves},
+		{3, 3 * 10 * mostTurns, 10}, {200, 10_000, 100},
+	} {
+		p := &pool{table: newTable()}
+		for i := range test.shards {
+			p.get(placement.ShardID{Aggregate: "account", Number: i})
+		}
+		if got := p.movesAtOnce(test.members); got != test.want {
+			t.Errorf("%d shards on %d members: %d at once, want %d", test.shards, test.members, got, test.want)
+		}
+	}
 }
