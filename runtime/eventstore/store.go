@@ -136,11 +136,20 @@ type Reader interface {
 	// in order; none for an unknown entity.
 	ReadEntity(ctx context.Context, aggregate AggregateID, entity string, after int64, limit int) ([]Event, error)
 
-	// LoadSnapshot returns ok=false when there is none.
-	LoadSnapshot(ctx context.Context, aggregate AggregateID, entity string) (s Snapshot, ok bool, err error)
-	// LoadOutcomes gives the entity's outcome rows, oldest first (by Version,
-	// then Time).
-	LoadOutcomes(ctx context.Context, aggregate AggregateID, entity string) ([]Outcome, error)
+	// LoadEntity gives what an entity is loaded from, all as of one moment: up to
+	// limit of its events, within bounds in bytes. What is not there is empty.
+	LoadEntity(ctx context.Context, aggregate AggregateID, entity string, limit int) (Loading, error)
+}
+
+// Loading is what an entity is loaded from.
+type Loading struct {
+	// Snapshot is the zero Snapshot when there is none.
+	Snapshot Snapshot
+	// Events are those from the snapshot's version on, in order, and so with the
+	// one that the snapshot ends with; without a snapshot from the first on.
+	Events []Event
+	// Outcomes are the entity's outcome rows, oldest first (by Version, then Time).
+	Outcomes []Outcome
 }
 
 // Keeper writes what is not on the commit path.

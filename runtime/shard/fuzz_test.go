@@ -47,12 +47,9 @@ func (shelf) ReadEntity(_ context.Context, _ eventstore.AggregateID, entity stri
 	return out, nil
 }
 
-func (s shelf) LoadSnapshot(context.Context, eventstore.AggregateID, string) (eventstore.Snapshot, bool, error) {
-	return s.snapshot, true, nil
-}
-
-func (shelf) LoadOutcomes(context.Context, eventstore.AggregateID, string) ([]eventstore.Outcome, error) {
-	return nil, nil
+func (s shelf) LoadEntity(ctx context.Context, a eventstore.AggregateID, entity string, limit int) (eventstore.Loading, error) {
+	events, err := s.ReadEntity(ctx, a, entity, max(s.snapshot.Version, 1)-1, limit)
+	return eventstore.Loading{Snapshot: s.snapshot, Events: events}, err
 }
 
 // FuzzLoadDamagedSnapshot: an entity loads to its head whatever its snapshot row

@@ -101,9 +101,9 @@ func TestADrainSnapshotsHotEntitiesFirst(t *testing.T) {
 		r.must("a", "Open", "")
 		r.must("a", "Deposit", `{"amount":3}`)
 		wantNone(t, r.s.Drain(t.Context()))
-		snap, ok, err := r.store.LoadSnapshot(t.Context(), r.id.Aggregate, "a")
-		if err != nil || !ok || snap.Version != 2 {
-			t.Errorf("got version %d, %v, %v", snap.Version, ok, err)
+		stored, err := r.store.LoadEntity(t.Context(), r.id.Aggregate, "a", 1)
+		if err != nil || stored.Snapshot.Version != 2 {
+			t.Errorf("got version %d, %v", stored.Snapshot.Version, err)
 		}
 	})
 }

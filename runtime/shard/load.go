@@ -145,13 +145,7 @@ func (l loader) entity(ctx context.Context, id string, now time.Time, def *Defin
 	if err != nil {
 		return nil, err
 	}
-	call, cancel := context.WithTimeout(ctx, l.timeout)
-	defer cancel()
-	rows, err := l.reader.LoadOutcomes(call, l.aggregate, id)
-	if err != nil {
-		return nil, fmt.Errorf("load outcomes: %w", err)
-	}
-	for _, o := range rows {
+	for _, o := range got.outcomes {
 		rec := newRecord(o.CommandID, o.RequestHash, o.Time)
 		rec.keyed, rec.version = true, o.Version
 		if rec.seq, rec.refusal, err = decodeOutcome(o.Answer); err != nil {
@@ -231,10 +225,12 @@ func pruneRecords(records []record, now time.Time, def *Definition) []record {
 	return kept
 }
 
-// folded is an entity's state, and what its snapshot remembered.
+// folded is an entity's state, and what is remembered of its commands besides the
+// events: by its snapshot, and in rows.
 type folded struct {
 	loadedEntity
 	remembered []record
+	outcomes   []eventstore.Outcome
 }
 
 // fold loads an entity's state: at its head, or before the first event that stop
@@ -250,14 +246,7 @@ func (l loader) fold(ctx context.Context, id string, stop func(*eventstore.Event
 	ctx = eventstore.Within(ctx, loadBytes)
 	out = &folded{}
 	out.at.state = l.behavior.Zero()
-	page, more, err := l.fromSnapshot(ctx, id, out, stop)
-	if err != nil {
-		return nil, err
-	}
-	if len(page) == 0 && more {
-		page, err = l.events(ctx, id, out.at.version)
-		more = mayGoOn(page)
-	}
+	page, more, err := l.begin(ctx, id, out, stop)
 	ctx, cancel := context.WithCancel(ctx)
 	var reading <-chan readPage
 	defer func() {
@@ -270,7 +259,11 @@ func (l loader) fold(ctx context.Context, id string, stop func(*eventstore.Event
 		// The next page comes while this one is folded: the database works on one
 		// processor and the fold on another.
 		if more {
-			reading = l.ahead(ctx, id, page[len(page)-1].Version)
+			after := out.at.version
+			if n := len(page); n > 0 {
+				after = page[n-1].Version
+			}
+			reading = l.ahead(ctx, id, after)
 		}
 		for i := range page {
 			ev := &page[i]
@@ -316,43 +309,51 @@ func (l loader) ahead(ctx context.Context, id string, after int64) <-chan readPa
 	return out
 }
 
-// fromSnapshot starts the fold at the entity's snapshot, if that can be used,
-// and gives the events after it, which it has read to check it. more tells that
-// there may be others after those.
-func (l loader) fromSnapshot(ctx context.Context, id string, out *folded, stop func(*eventstore.Event) bool) (page []eventstore.Event, more bool, err error) {
+// begin starts the fold, at the entity's snapshot if that can be used, and gives the
+// events that follow. more tells that there may be others after those.
+func (l loader) begin(ctx context.Context, id string, out *folded, stop func(*eventstore.Event) bool) (page []eventstore.Event, more bool, err error) {
 	call, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	snap, ok, err := l.reader.LoadSnapshot(call, l.aggregate, id)
+	stored, err := l.reader.LoadEntity(call, l.aggregate, id, loadPage)
 	if err != nil {
-		return nil, false, fmt.Errorf("load snapshot: %w", err)
+		return nil, false, fmt.Errorf("load: %w", err)
 	}
-	if !ok || snap.Version < 1 || snap.Behavior != l.behavior.Fingerprint() {
-		return nil, true, nil
+	out.outcomes = stored.Outcomes
+	switch {
+	case stored.Snapshot.Version < 1:
+		return stored.Events, mayGoOn(stored.Events), nil
+	case l.fromSnapshot(&stored, out, stop):
+		return stored.Events[1:], mayGoOn(stored.Events), nil
 	}
-	page, err = l.events(ctx, id, snap.Version-1)
-	if err != nil {
-		return nil, false, err
+	return nil, true, nil
+}
+
+// fromSnapshot starts the fold at the snapshot, and tells whether that can be done.
+func (l loader) fromSnapshot(stored *eventstore.Loading, out *folded, stop func(*eventstore.Event) bool) bool {
+	snap, page := &stored.Snapshot, stored.Events
+	if snap.Behavior != l.behavior.Fingerprint() {
+		return false
 	}
 	if len(page) == 0 || page[0].Version != snap.Version || page[0].Seq != snap.Seq || page[0].Hash != snap.Hash {
 		l.log.Warn("a snapshot does not fit the log; ignored", slog.Int64("version", snap.Version))
-		return nil, true, nil
+		return false
 	}
 	if stop != nil && stop(&page[0]) {
-		return nil, true, nil // the snapshot is later than what is asked for
+		return false // the snapshot is later than what is asked for
 	}
 	state, err := l.behavior.DecodeState(snap.State)
 	if err != nil {
 		l.log.Warn("a snapshot cannot be read; ignored", slog.Int64("version", snap.Version), slog.Any("error", err))
-		return nil, true, nil
+		return false
 	}
 	records, err := decodeWindow(snap.Window)
 	if err != nil {
 		l.log.Warn("a snapshot's window cannot be read; ignored", slog.Int64("version", snap.Version), slog.Any("error", err))
-		return nil, true, nil
+		return false
 	}
 	out.at = fold{state: state, version: snap.Version, time: page[0].Meta.Time}
 	out.seq, out.hash, out.snapshot, out.remembered = snap.Seq, snap.Hash, snap.Version, records
-	return page[1:], mayGoOn(page), nil
+	return true
 }
 
 func (l loader) events(ctx context.Context, id string, after int64) ([]eventstore.Event, error) {

@@ -224,12 +224,12 @@ type slow struct {
 	takes time.Duration
 }
 
-func (s slow) LoadOutcomes(ctx context.Context, a eventstore.AggregateID, entity string) ([]eventstore.Outcome, error) {
+func (s slow) LoadEntity(ctx context.Context, a eventstore.AggregateID, entity string, limit int) (eventstore.Loading, error) {
 	select {
 	case <-time.After(s.takes):
-		return s.Store.LoadOutcomes(ctx, a, entity)
+		return s.Store.LoadEntity(ctx, a, entity, limit)
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return eventstore.Loading{}, ctx.Err()
 	}
 }
 

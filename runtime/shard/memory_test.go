@@ -304,8 +304,9 @@ type forged struct {
 	snapshot eventstore.Snapshot
 }
 
-func (f forged) LoadSnapshot(context.Context, eventstore.AggregateID, string) (eventstore.Snapshot, bool, error) {
-	return f.snapshot, true, nil
+func (f forged) LoadEntity(ctx context.Context, a eventstore.AggregateID, entity string, limit int) (eventstore.Loading, error) {
+	events, err := f.ReadEntity(ctx, a, entity, f.snapshot.Version-1, limit)
+	return eventstore.Loading{Snapshot: f.snapshot, Events: events}, err
 }
 
 // A thousand busy entities are an ordinary load. Thrown out for their size they

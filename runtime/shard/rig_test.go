@@ -95,6 +95,23 @@ func (r *rigged) ReadEntity(ctx context.Context, a eventstore.AggregateID, entit
 	return next()
 }
 
+// LoadEntity is a read of events, too.
+func (r *rigged) LoadEntity(ctx context.Context, a eventstore.AggregateID, entity string, limit int) (l eventstore.Loading, err error) {
+	r.mu.Lock()
+	hook := r.readEntity
+	r.entityReads++
+	r.mu.Unlock()
+	next := func() (_ []eventstore.Event, err error) {
+		l, err = r.Store.LoadEntity(ctx, a, entity, limit)
+		return l.Events, err
+	}
+	if hook == nil {
+		hook = func(_ string, next func() ([]eventstore.Event, error)) ([]eventstore.Event, error) { return next() }
+	}
+	l.Events, err = hook(entity, next)
+	return l, err
+}
+
 func (r *rigged) SaveSnapshots(ctx context.Context, s []eventstore.Snapshot) error {
 	r.mu.Lock()
 	hook := r.save

@@ -248,9 +248,9 @@ func TestARejectionWithUnknownOutcomeIsWrittenAgain(t *testing.T) {
 		if first.Replay || !again.Replay {
 			t.Error("the first is the answer, the second its replay")
 		}
-		rows, err := r.store.LoadOutcomes(t.Context(), r.id.Aggregate, "a")
-		if err != nil || len(rows) != 1 {
-			t.Errorf("%d outcome rows, want 1 (%v)", len(rows), err)
+		stored, err := r.store.LoadEntity(t.Context(), r.id.Aggregate, "a", 1)
+		if err != nil || len(stored.Outcomes) != 1 {
+			t.Errorf("%d outcome rows, want 1 (%v)", len(stored.Outcomes), err)
 		}
 	})
 }

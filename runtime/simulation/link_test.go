@@ -196,20 +196,10 @@ func (l *link) ReadEntity(ctx context.Context, a eventstore.AggregateID, entity 
 	})
 }
 
-func (l *link) LoadSnapshot(ctx context.Context, a eventstore.AggregateID, entity string) (eventstore.Snapshot, bool, error) {
-	type found struct {
-		s  eventstore.Snapshot
-		ok bool
-	}
-	f, err := through(ctx, l, "LoadSnapshot "+entity, false, func(ctx context.Context) (found, error) {
-		s, ok, err := l.Store.LoadSnapshot(ctx, a, entity)
-		return found{s, ok}, err
+func (l *link) LoadEntity(ctx context.Context, a eventstore.AggregateID, entity string, limit int) (eventstore.Loading, error) {
+	return through(ctx, l, "LoadEntity "+entity, false, func(ctx context.Context) (eventstore.Loading, error) {
+		return l.Store.LoadEntity(ctx, a, entity, limit)
 	})
-	return f.s, f.ok, err
-}
-
-func (l *link) LoadOutcomes(ctx context.Context, a eventstore.AggregateID, entity string) ([]eventstore.Outcome, error) {
-	return through(ctx, l, "LoadOutcomes "+entity, false, func(ctx context.Context) ([]eventstore.Outcome, error) { return l.Store.LoadOutcomes(ctx, a, entity) })
 }
 
 func (l *link) SaveSnapshots(ctx context.Context, s []eventstore.Snapshot) error {

@@ -74,10 +74,13 @@ func (s *Store) whyNot(ctx context.Context, what string, id eventstore.ShardID) 
 	return fmt.Errorf("%s: %w", what, eventstore.ErrUnknownName)
 }
 
-// A release need not be durable: without it the next owner claims all the same. So
-// it does not wait for the disk, or for a standby, while callers wait for it.
-const releaseSQL = `
-WITH hasty AS (SELECT set_config('synchronous_commit', 'off', true))
+// hasty begins a statement that need not be durable, and so does not wait for the
+// disk or for a standby, nor keeps the appends waiting for its own turn at the disk.
+// The rest of the statement must read from it.
+const hasty = "WITH hasty AS (SELECT set_config('synchronous_commit', 'off', true))"
+
+// Without a release the next owner claims all the same, and callers wait for it.
+const releaseSQL = hasty + `
 UPDATE shard SET owner = '', address = '', token = $5 FROM hasty
 WHERE aggregate = $1 AND shard = $2 AND epoch = $3 AND token = $4 AND owner <> ''`
 

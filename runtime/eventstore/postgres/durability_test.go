@@ -48,8 +48,27 @@ func withoutStandby(t *testing.T) (*postgres.Store, *owner, *pgx.Conn) {
 	return s, o, admin
 }
 
-func TestAReleaseWaitsForNoStandby(t *testing.T) {
-	s, o, _ := withoutStandby(t)
+func TestWhatNeedNotBeDurableWaitsForNoStandby(t *testing.T) {
+	s, o, admin := withoutStandby(t)
+	a := o.lease.Shard.Aggregate
+	row := eventstore.Outcome{Entity: "anna", CommandID: "c", Time: time.UnixMicro(1).UTC()}
+	exec(t, admin, "SET synchronous_commit = off")
+	if _, err := admin.Exec(t.Context(), `INSERT INTO outcome (aggregate, entity, command_id, request_hash, version, answer, time)
+		VALUES ($1, $2, $3, $4, 1, '', $5)`, a, row.Entity, row.CommandID, row.RequestHash[:], row.Time); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SaveSnapshots(t.Context(), []eventstore.Snapshot{{Aggregate: a, Entity: row.Entity, Version: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.LoadEntity(t.Context(), a, row.Entity, 1); err != nil || l.Snapshot.Version != 1 || len(l.Outcomes) != 1 {
+		t.Errorf("stored are %+v, %v; want a snapshot and an outcome", l, err)
+	}
+	if err := s.DeleteOutcomes(t.Context(), a, []eventstore.Outcome{row}); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.LoadEntity(t.Context(), a, row.Entity, 1); err != nil || len(l.Outcomes) != 0 {
+		t.Errorf("%d outcomes are left, %v", len(l.Outcomes), err)
+	}
 	if err := s.Release(t.Context(), o.lease); err != nil {
 		t.Fatal(err)
 	}

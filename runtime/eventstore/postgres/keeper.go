@@ -12,10 +12,10 @@ import (
 )
 
 // saveSQL writes snapshots in the order of their key, so that two calls never
-// wait for each other in a circle.
-const saveSQL = `
+// wait for each other in a circle. One that is lost costs a longer load.
+const saveSQL = hasty + `
 INSERT INTO snapshot AS kept (aggregate, entity, version, seq, hash, time, state, dedup_window, behavior)
-SELECT * FROM unnest($1::int4[], $2::text[], $3::int8[], $4::int8[], $5::bytea[], $6::timestamptz[], $7::bytea[], $8::bytea[], $9::bytea[])
+SELECT s.* FROM hasty, unnest($1::int4[], $2::text[], $3::int8[], $4::int8[], $5::bytea[], $6::timestamptz[], $7::bytea[], $8::bytea[], $9::bytea[]) AS s
 ON CONFLICT (aggregate, entity) DO UPDATE SET version = excluded.version, seq = excluded.seq, hash = excluded.hash,
 	time = excluded.time, state = excluded.state, dedup_window = excluded.dedup_window, behavior = excluded.behavior
 WHERE kept.version <= excluded.version OR kept.behavior <> excluded.behavior`
@@ -66,9 +66,9 @@ func notNil(b []byte) []byte {
 
 // forgetSQL passes over rows that an append is writing just now: they live
 // again, and waiting for them while holding others could end in a deadlock with
-// that append.
-const forgetSQL = `
-DELETE FROM outcome WHERE ctid = ANY (ARRAY(
+// that append. What is not forgotten is found again with its entity.
+const forgetSQL = hasty + `
+DELETE FROM outcome USING hasty WHERE outcome.ctid = ANY (ARRAY(
 	SELECT o.ctid FROM outcome o
 	JOIN unnest($2::text[], $3::text[], $4::timestamptz[]) AS d (entity, command_id, time)
 		ON o.entity = d.entity AND o.command_id = d.command_id AND o.time = d.time

@@ -17,16 +17,26 @@ func (s *Store) page(
 	ctx context.Context, sql string, aggregate eventstore.AggregateID, of any, after int64, limit int, place func(*eventstore.Event) int64,
 ) ([]eventstore.Event, error) {
 	p := eventstore.NewPage(ctx)
+	if err := s.goOn(ctx, p, sql, aggregate, of, after, limit, place); err != nil {
+		return nil, err
+	}
+	return p.Events, nil
+}
+
+// goOn is page for a page that may have its first part.
+func (s *Store) goOn(
+	ctx context.Context, p *eventstore.Page, sql string, aggregate eventstore.AggregateID, of any, after int64, limit int, place func(*eventstore.Event) int64,
+) error {
 	for {
 		asked, had := p.Ask(limit), len(p.Events)
 		if asked <= 0 {
-			return p.Events, nil
+			return nil
 		}
 		if err := s.queryEvents(ctx, p, sql, aggregate, of, after, asked); err != nil {
-			return nil, err
+			return err
 		}
 		if len(p.Events)-had < asked {
-			return p.Events, nil
+			return nil
 		}
 		after = place(&p.Events[len(p.Events)-1])
 	}

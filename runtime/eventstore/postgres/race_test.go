@@ -122,12 +122,12 @@ func TestAnAppendThatWaitedForAClaimIsRefusedAndWritesNothing(t *testing.T) {
 	if r[0].Status != eventstore.Refused || r[1].Status != eventstore.Appended {
 		t.Fatalf("statuses %d and %d; want Refused and Appended", r[0].Status, r[1].Status)
 	}
-	outcomes, err := s.LoadOutcomes(t.Context(), ids[0].Aggregate, "anna")
+	stored, err := s.LoadEntity(t.Context(), ids[0].Aggregate, "anna", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(log(t, s, ids[0])); n != 0 || len(outcomes) != 0 {
-		t.Errorf("the refused batch left %d events and %d outcomes", n, len(outcomes))
+	if n := len(log(t, s, ids[0])); n != 0 || len(stored.Outcomes) != 0 {
+		t.Errorf("the refused batch left %d events and %d outcomes", n, len(stored.Outcomes))
 	}
 }
 

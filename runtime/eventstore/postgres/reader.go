@@ -58,41 +58,64 @@ func (s *Store) ReadEntity(ctx context.Context, aggregate eventstore.AggregateID
 	return events, nil
 }
 
-const loadSnapshotSQL = `SELECT version, seq, hash, time, state, dedup_window, behavior FROM snapshot
-	WHERE aggregate = $1 AND entity = $2`
+const (
+	loadSnapshotSQL = `SELECT version, seq, hash, time, state, dedup_window, behavior FROM snapshot
+		WHERE aggregate = $1 AND entity = $2`
+	loadEventsSQL = "SELECT " + eventColumns + ` FROM event
+		WHERE aggregate = $1 AND entity = $2
+			AND version >= coalesce((SELECT version FROM snapshot WHERE aggregate = $1 AND entity = $2), 0)
+		ORDER BY version LIMIT $3`
+	loadOutcomesSQL = `SELECT entity, command_id, request_hash, version, answer, time FROM outcome
+		WHERE aggregate = $1 AND entity = $2 ORDER BY version, time, command_id`
+)
 
-// LoadSnapshot implements eventstore.Reader.
-func (s *Store) LoadSnapshot(ctx context.Context, aggregate eventstore.AggregateID, entity string) (eventstore.Snapshot, bool, error) {
-	v := eventstore.Snapshot{Aggregate: aggregate, Entity: entity}
-	var hash, behavior []byte
-	err := s.query.QueryRow(ctx, loadSnapshotSQL, aggregate, entity).
-		Scan(&v.Version, &v.Seq, &hash, &v.Time, &v.State, &v.Window, &behavior)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return eventstore.Snapshot{}, false, nil
-	}
-	if err == nil {
-		v.Time = v.Time.UTC()
-		v.Hash, err = hashOf(hash)
-	}
-	if err == nil {
-		v.Behavior, err = hashOf(behavior)
+// LoadEntity implements eventstore.Reader. Its statements go to the server together:
+// the first command of an entity waits for one round trip and not for five.
+func (s *Store) LoadEntity(ctx context.Context, aggregate eventstore.AggregateID, entity string, limit int) (eventstore.Loading, error) {
+	var l eventstore.Loading
+	p := eventstore.NewPage(ctx)
+	asked := p.Ask(limit)
+	var b pgx.Batch
+	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	b.Queue(loadSnapshotSQL, aggregate, entity).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			l.Snapshot.Aggregate, l.Snapshot.Entity = aggregate, entity
+			if err := readSnapshot(rows, &l.Snapshot); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	b.Queue(loadEventsSQL, aggregate, entity, asked).Query(func(rows pgx.Rows) error { return addEvents(p, rows) })
+	b.Queue(loadOutcomesSQL, aggregate, entity).Query(func(rows pgx.Rows) (err error) {
+		l.Outcomes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (eventstore.Outcome, error) { return readOutcome(row) })
+		return err
+	})
+	b.Queue("COMMIT")
+	err := s.query.SendBatch(ctx, &b).Close()
+	if err == nil && len(p.Events) == asked {
+		// The page that is asked for first may be smaller than the one that is wanted.
+		err = s.goOn(ctx, p, readEntitySQL, aggregate, entity, versionOf(&p.Events[asked-1]), limit, versionOf)
 	}
 	if err != nil {
-		return eventstore.Snapshot{}, false, readError(fmt.Sprintf("read a snapshot of aggregate %d", aggregate), err)
+		return eventstore.Loading{}, readError(fmt.Sprintf("load an entity of aggregate %d", aggregate), err)
 	}
-	return v, true, nil
+	l.Events = p.Events
+	return l, nil
 }
 
-const loadOutcomesSQL = `SELECT entity, command_id, request_hash, version, answer, time FROM outcome
-	WHERE aggregate = $1 AND entity = $2 ORDER BY version, time, command_id`
-
-// LoadOutcomes implements eventstore.Reader.
-func (s *Store) LoadOutcomes(ctx context.Context, aggregate eventstore.AggregateID, entity string) ([]eventstore.Outcome, error) {
-	outcomes, err := collect(ctx, s, readOutcome, loadOutcomesSQL, aggregate, entity)
+func readSnapshot(row pgx.Row, v *eventstore.Snapshot) error {
+	var hash, behavior []byte
+	err := row.Scan(&v.Version, &v.Seq, &hash, &v.Time, &v.State, &v.Window, &behavior)
 	if err != nil {
-		return nil, readError(fmt.Sprintf("read outcomes of aggregate %d", aggregate), err)
+		return err
 	}
-	return outcomes, nil
+	v.Time = v.Time.UTC()
+	if v.Hash, err = hashOf(hash); err != nil {
+		return err
+	}
+	v.Behavior, err = hashOf(behavior)
+	return err
 }
 
 func readOutcome(row pgx.Row) (eventstore.Outcome, error) {

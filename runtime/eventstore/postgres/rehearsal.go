@@ -28,8 +28,9 @@ var (
 	ofQuery = rehearsal{
 		{revisionsSQL, nil},
 		{loadSnapshotSQL, []any{nowhere, ""}},
-		{readEntitySQL, []any{pgx.QueryResultFormats{pgx.BinaryFormatCode}, nowhere, "", 0, 1}},
+		{loadEventsSQL, []any{nowhere, "", 1}},
 		{loadOutcomesSQL, []any{nowhere, ""}},
+		{readEntitySQL, []any{pgx.QueryResultFormats{pgx.BinaryFormatCode}, nowhere, "", 0, 1}},
 		{readShardSQL, []any{pgx.QueryResultFormats{pgx.BinaryFormatCode}, nowhere, nowhere, 0, 1}},
 	}
 )

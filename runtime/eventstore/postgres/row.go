@@ -28,6 +28,11 @@ func (s *Store) queryEvents(ctx context.Context, p *eventstore.Page, sql string,
 	if err != nil {
 		return err
 	}
+	return addEvents(p, rows)
+}
+
+// addEvents is queryEvents for rows that come; they are in the binary format.
+func addEvents(p *eventstore.Page, rows pgx.Rows) error {
 	defer rows.Close()
 	var r eventRow
 	for rows.Next() {

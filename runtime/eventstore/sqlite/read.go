@@ -76,6 +76,11 @@ func each[T any](ctx context.Context, s *Store, query *sql.Stmt, scan func(*sql.
 		return errClosed
 	}
 	defer s.calls.Done()
+	return rowsOf(ctx, query, scan, take, args...)
+}
+
+// rowsOf is each where the call has begun.
+func rowsOf[T any](ctx context.Context, query *sql.Stmt, scan func(*sql.Rows) (T, error), take func(T) bool, args ...any) error {
 	rows, err := query.QueryContext(ctx, args...)
 	if err != nil {
 		return err
@@ -123,42 +128,63 @@ func scanEvent(rows *sql.Rows) (eventstore.Event, error) {
 	return e, err
 }
 
-// LoadSnapshot implements eventstore.Reader.
-func (s *Store) LoadSnapshot(ctx context.Context, aggregate eventstore.AggregateID, entity string) (eventstore.Snapshot, bool, error) {
+// LoadEntity implements eventstore.Reader.
+func (s *Store) LoadEntity(ctx context.Context, aggregate eventstore.AggregateID, entity string, limit int) (l eventstore.Loading, err error) {
 	if !s.begin() {
-		return eventstore.Snapshot{}, false, errClosed
+		return l, errClosed
 	}
 	defer s.calls.Done()
-	found := eventstore.Snapshot{Aggregate: aggregate, Entity: entity}
-	var hash, behavior []byte
-	var at int64
-	err := s.statements.snapshot.QueryRowContext(ctx, aggregate, entity).
-		Scan(&found.Version, &found.Seq, &hash, &at, &found.State, &found.Window, &behavior)
-	if errors.Is(err, sql.ErrNoRows) {
-		return eventstore.Snapshot{}, false, nil
+	fail := func(err error) (eventstore.Loading, error) {
+		return eventstore.Loading{}, fmt.Errorf("load an entity of aggregate %d: %w", aggregate, err)
 	}
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return eventstore.Snapshot{}, false, fmt.Errorf("load a snapshot of aggregate %d: %w", aggregate, err)
+		return fail(err)
 	}
-	copy(found.Hash[:], hash)
-	copy(found.Behavior[:], behavior)
-	found.Time = fromMicro(at)
-	return found, true, nil
+	defer tx.Rollback() //nolint:errcheck // it has written nothing
+	of := []any{aggregate, entity}
+	err = rowsOf(ctx, tx.StmtContext(ctx, s.statements.snapshot), scanSnapshot, func(v eventstore.Snapshot) bool {
+		v.Aggregate, v.Entity = aggregate, entity
+		l.Snapshot = v
+		return true
+	}, of...)
+	if err != nil {
+		return fail(err)
+	}
+	p := eventstore.NewPage(ctx)
+	err = rowsOf(ctx, tx.StmtContext(ctx, s.statements.readEntity), scanEvent, p.Add, aggregate, entity, l.Snapshot.Version-1, limit)
+	if err != nil {
+		return fail(err)
+	}
+	l.Events = p.Events
+	err = rowsOf(ctx, tx.StmtContext(ctx, s.statements.outcomes), scanOutcome, func(o eventstore.Outcome) bool {
+		o.Entity = entity
+		l.Outcomes = append(l.Outcomes, o)
+		return true
+	}, of...)
+	if err != nil {
+		return fail(err)
+	}
+	return l, nil
 }
 
-// LoadOutcomes implements eventstore.Reader.
-func (s *Store) LoadOutcomes(ctx context.Context, aggregate eventstore.AggregateID, entity string) ([]eventstore.Outcome, error) {
-	outcomes, err := list(ctx, s, s.statements.outcomes, func(rows *sql.Rows) (eventstore.Outcome, error) {
-		o := eventstore.Outcome{Entity: entity}
-		var request sql.RawBytes
-		var at int64
-		err := rows.Scan(&o.CommandID, &request, &o.Version, &o.Answer, &at)
-		copy(o.RequestHash[:], request)
-		o.Time = fromMicro(at)
-		return o, err
-	}, aggregate, entity)
-	if err != nil {
-		return nil, fmt.Errorf("load outcomes of aggregate %d: %w", aggregate, err)
-	}
-	return outcomes, nil
+func scanSnapshot(rows *sql.Rows) (eventstore.Snapshot, error) {
+	var v eventstore.Snapshot
+	var hash, behavior sql.RawBytes
+	var at int64
+	err := rows.Scan(&v.Version, &v.Seq, &hash, &at, &v.State, &v.Window, &behavior)
+	copy(v.Hash[:], hash)
+	copy(v.Behavior[:], behavior)
+	v.Time = fromMicro(at)
+	return v, err
+}
+
+func scanOutcome(rows *sql.Rows) (eventstore.Outcome, error) {
+	var o eventstore.Outcome
+	var request sql.RawBytes
+	var at int64
+	err := rows.Scan(&o.CommandID, &request, &o.Version, &o.Answer, &at)
+	copy(o.RequestHash[:], request)
+	o.Time = fromMicro(at)
+	return o, err
 }

@@ -200,7 +200,7 @@ func mixed(t *testing.T, s eventstore.Store) {
 		if row := rowOf(t, s, id); (row.Head == 3) != appended || (row.Head == 1) == appended {
 			t.Errorf("shard %s has head %d", id, row.Head)
 		}
-		if rows := outcomesOf(t, s, id.Aggregate, fmt.Sprint(i)); (len(rows) == 1) != appended {
+		if rows := loading(t, s, id.Aggregate, fmt.Sprint(i)).Outcomes; (len(rows) == 1) != appended {
 			t.Errorf("shard %s has %d outcomes", id, len(rows))
 		}
 	}

@@ -26,29 +26,26 @@ func outcome(entity, command string, version int64, microseconds int) eventstore
 	}
 }
 
-func outcomesOf(t *testing.T, s eventstore.Store, a eventstore.AggregateID, entity string) []eventstore.Outcome {
+// loading is what an entity is loaded from, with one event.
+func loading(t *testing.T, s eventstore.Store, a eventstore.AggregateID, entity string) eventstore.Loading {
 	t.Helper()
-	rows, err := s.LoadOutcomes(t.Context(), a, entity)
+	l, err := s.LoadEntity(t.Context(), a, entity, 1)
 	if err != nil {
-		t.Fatalf("LoadOutcomes(%q): %v", entity, err)
+		t.Fatalf("LoadEntity(%q): %v", entity, err)
 	}
-	return rows
+	return l
 }
 
 func wantOutcomes(t *testing.T, s eventstore.Store, a eventstore.AggregateID, entity string, want ...eventstore.Outcome) {
 	t.Helper()
-	if d := cmp.Diff(want, outcomesOf(t, s, a, entity), cmpopts.EquateEmpty()); d != "" {
+	if d := cmp.Diff(want, loading(t, s, a, entity).Outcomes, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("outcomes of %q:\n%s", entity, d)
 	}
 }
 
 func wantSnapshot(t *testing.T, s eventstore.Store, want eventstore.Snapshot) {
 	t.Helper()
-	got, ok, err := s.LoadSnapshot(t.Context(), want.Aggregate, want.Entity)
-	if err != nil || !ok {
-		t.Fatalf("LoadSnapshot(%q): %v, %v", want.Entity, ok, err)
-	}
-	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+	if d := cmp.Diff(want, loading(t, s, want.Aggregate, want.Entity).Snapshot, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("snapshot of %q:\n%s", want.Entity, d)
 	}
 }

@@ -59,6 +59,13 @@ var pageTests = []test{
 				t.Fatalf("entity after %d, limit %d, %d bytes: %v", c.after, c.limit, c.bytes, err)
 			}
 			wantEvents(t, got, c.want)
+			if c.after == 0 {
+				l, err := s.LoadEntity(ctx, a, "a", c.limit)
+				if err != nil {
+					t.Fatalf("load, limit %d, %d bytes: %v", c.limit, c.bytes, err)
+				}
+				wantEvents(t, l.Events, c.want)
+			}
 		}
 		// What was not taken is in nobody's way.
 		got, err := s.ReadShard(t.Context(), o.lease.Shard, 0, 10)

@@ -16,6 +16,7 @@ var raceTests = []test{
 	{"a claim waits for the append that is being committed", claimWaits},
 	{"appends to the same shards in different orders all end, and one of them wins each shard", overlapping},
 	{"a reader sees whole batches only", wholeBatches},
+	{"an entity is loaded as of one moment, whatever is written meanwhile", oneMoment},
 	{"appends to different shards go on side by side", sideBySide},
 }
 
@@ -188,13 +189,57 @@ func overlapping(t *testing.T, s eventstore.Store) {
 func wholeBatches(t *testing.T, s eventstore.Store) {
 	o := single(t, s)
 	const size, batches = 10, 30
+	ended := whileReading(t, func(ctx context.Context) error {
+		events, err := s.ReadShard(ctx, o.lease.Shard, 0, page)
+		if err == nil && len(events)%size != 0 {
+			err = fmt.Errorf("a reader saw %d events", len(events))
+		}
+		return err
+	})
+	for range batches {
+		o.append(t, deposits("a", size)...)
+	}
+	ended()
+}
+
+func oneMoment(t *testing.T, s eventstore.Store) {
+	o := single(t, s)
+	a := o.lease.Shard.Aggregate
+	const batches = 50
+	ended := whileReading(t, func(ctx context.Context) error {
+		l, err := s.LoadEntity(ctx, a, "a", page)
+		if err != nil {
+			return err
+		}
+		first := int64(1)
+		if l.Snapshot.Version > 0 {
+			first = l.Snapshot.Version
+		}
+		if len(l.Events) > 0 && l.Events[0].Version != first || len(l.Events) == 0 && first > 1 {
+			return fmt.Errorf("%d events come with a snapshot at version %d, and not those from it on", len(l.Events), l.Snapshot.Version)
+		}
+		if n := len(l.Outcomes); int(first)-1+len(l.Events) != n {
+			return fmt.Errorf("%d outcomes come with the events of versions %d to %d, of which each has one", n, first, int(first)-1+len(l.Events))
+		}
+		return nil
+	})
+	for version := range int64(batches) {
+		b := o.batch(deposit("a"))
+		b.Outcomes = []eventstore.Outcome{outcome("a", fmt.Sprint(version), version+1, int(version))}
+		wantStatus(t, send(t, s, b), eventstore.Appended)
+		o.done(b)
+		save(t, s, snapshot(a, "a", version+1))
+	}
+	ended()
+}
+
+// whileReading calls read again and again beside the test, until ended is called or
+// it fails.
+func whileReading(t *testing.T, read func(context.Context) error) (ended func()) {
 	stop, seen := make(chan struct{}), make(chan error, 1)
 	go func() {
 		for {
-			events, err := s.ReadShard(context.WithoutCancel(t.Context()), o.lease.Shard, 0, page)
-			if err == nil && len(events)%size != 0 {
-				err = fmt.Errorf("a reader saw %d events", len(events))
-			}
+			err := read(context.WithoutCancel(t.Context()))
 			select {
 			case <-stop:
 				seen <- err
@@ -207,12 +252,12 @@ func wholeBatches(t *testing.T, s eventstore.Store) {
 			}
 		}
 	}()
-	for range batches {
-		o.append(t, deposits("a", size)...)
-	}
-	close(stop)
-	if err := <-seen; err != nil {
-		t.Fatal(err)
+	return func() {
+		t.Helper()
+		close(stop)
+		if err := <-seen; err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/leftfold/leftfold/runtime/eventstore"
 )
@@ -53,6 +55,40 @@ var readTests = []test{
 			wantEvents(t, got, c.want)
 		}
 	}},
+	{"an entity is loaded from its snapshot, the events from that on, and its outcomes", func(t *testing.T, s eventstore.Store) {
+		o := single(t, s)
+		a := o.lease.Shard.Aggregate
+		b := o.batch(append(deposits("a", 300), deposits("b", 2)...)...)
+		b.Outcomes = []eventstore.Outcome{outcome("a", "one", 0, 1), outcome("a", "two", 1, 2), outcome("b", "one", 0, 3)}
+		wantStatus(t, send(t, s, b), eventstore.Appended)
+		log := b.Events[:300]
+		for _, c := range []struct {
+			snapshot int64
+			limit    int
+			want     []eventstore.Event
+		}{
+			{0, 1000, log}, {0, 300, log}, {0, 129, log[:129]}, {0, 1, log[:1]},
+			{1, 2, log[:2]}, {170, 500, log[169:]}, {172, 129, log[171:]}, {173, 127, log[172:299]}, {300, 5, log[299:]}, {301, 5, nil},
+		} {
+			want := eventstore.Loading{Events: c.want, Outcomes: b.Outcomes[:2]}
+			if c.snapshot > 0 {
+				want.Snapshot = snapshot(a, "a", c.snapshot)
+				save(t, s, want.Snapshot)
+			}
+			for _, ctx := range []context.Context{t.Context(), eventstore.Within(t.Context(), 1<<20)} {
+				got, err := s.LoadEntity(ctx, a, "a", c.limit)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantEvents(t, got.Events, want.Events)
+				got.Events, want.Events = nil, nil
+				if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+					t.Errorf("snapshot %d, limit %d:\n%s", c.snapshot, c.limit, d)
+				}
+				want.Events = c.want
+			}
+		}
+	}},
 	{"what is not there is empty, and a shard's row that is not there is unknown", func(t *testing.T, s eventstore.Store) {
 		o := single(t, s)
 		o.append(t, deposit("a"))
@@ -74,10 +110,9 @@ var readTests = []test{
 		if events, err := s.ReadEntity(t.Context(), a+1, "a", 0, 10); err != nil || len(events) != 0 {
 			t.Errorf("ReadEntity of another aggregate: %d, %v", len(events), err)
 		}
-		if _, ok, err := s.LoadSnapshot(t.Context(), a, "a"); err != nil || ok {
-			t.Errorf("LoadSnapshot: %v, %v", ok, err)
+		if d := cmp.Diff(eventstore.Loading{}, loading(t, s, a, "b"), cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("LoadEntity:\n%s", d)
 		}
-		wantOutcomes(t, s, a, "a")
 	}},
 	{"entity ids are told apart by their bytes alone", oddEntities},
 }
@@ -113,9 +148,8 @@ func oddEntities(t *testing.T, s eventstore.Store) {
 		if err != nil || len(got) != 1+i%3 {
 			t.Errorf("entity %q has %d events (%v), want %d", id, len(got), err, 1+i%3)
 		}
-		found, ok, err := s.LoadSnapshot(t.Context(), a, id)
-		if err != nil || !ok || found.Entity != id || found.Version != int64(i+1) {
-			t.Errorf("entity %q has the snapshot of %q, version %d (%v, %v)", id, found.Entity, found.Version, ok, err)
+		if found := loading(t, s, a, id).Snapshot; found.Entity != id || found.Version != int64(i+1) {
+			t.Errorf("entity %q has the snapshot of %q, version %d", id, found.Entity, found.Version)
 		}
 		wantOutcomes(t, s, a, id, b.Outcomes[i])
 	}

@@ -206,11 +206,11 @@ type deleting struct{ eventstore.Store }
 
 func (s deleting) DeleteOutcomes(ctx context.Context, a eventstore.AggregateID, outcomes []eventstore.Outcome) error {
 	for _, o := range outcomes {
-		rows, err := s.LoadOutcomes(ctx, a, o.Entity)
+		stored, err := s.LoadEntity(ctx, a, o.Entity, 1)
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
+		for _, row := range stored.Outcomes {
 			if row.CommandID == o.CommandID {
 				o.Time = row.Time
 			}

@@ -13,7 +13,7 @@ type Rates struct {
 
 var ownersMethods = map[Method]bool{
 	Append: true, Claim: true, Release: true, Check: true, Shard: true, ReadShard: true,
-	ReadEntity: true, LoadSnapshot: true, LoadOutcomes: true, SaveSnapshots: true,
+	ReadEntity: true, LoadEntity: true, SaveSnapshots: true,
 }
 
 // latest is how many calls later the work of a random Late is done at most.

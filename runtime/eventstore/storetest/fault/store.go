@@ -152,22 +152,11 @@ func (s *Store) ReadEntity(ctx context.Context, a eventstore.AggregateID, entity
 	})
 }
 
-// LoadSnapshot implements eventstore.Reader.
-func (s *Store) LoadSnapshot(ctx context.Context, a eventstore.AggregateID, entity string) (eventstore.Snapshot, bool, error) {
-	var ok bool
-	snapshot, err := call(ctx, s, Call{Method: LoadSnapshot, Entity: entity}, func(ctx context.Context) (found eventstore.Snapshot, err error) {
-		found, ok, err = s.inner.LoadSnapshot(ctx, a, entity)
-		return found, err
+// LoadEntity implements eventstore.Reader.
+func (s *Store) LoadEntity(ctx context.Context, a eventstore.AggregateID, entity string, limit int) (eventstore.Loading, error) {
+	return call(ctx, s, Call{Method: LoadEntity, Entity: entity}, func(ctx context.Context) (eventstore.Loading, error) {
+		return s.inner.LoadEntity(ctx, a, entity, limit)
 	})
-	if err != nil {
-		return snapshot, false, err
-	}
-	return snapshot, ok, nil
-}
-
-// LoadOutcomes implements eventstore.Reader.
-func (s *Store) LoadOutcomes(ctx context.Context, a eventstore.AggregateID, entity string) ([]eventstore.Outcome, error) {
-	return call(ctx, s, Call{Method: LoadOutcomes, Entity: entity}, func(ctx context.Context) ([]eventstore.Outcome, error) { return s.inner.LoadOutcomes(ctx, a, entity) })
 }
 
 // SaveSnapshots implements eventstore.Keeper.

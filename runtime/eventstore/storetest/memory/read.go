@@ -78,16 +78,6 @@ func page(ctx context.Context, log []eventstore.Event, limit int) []eventstore.E
 	return p.Events
 }
 
-// LoadSnapshot implements eventstore.Reader.
-func (s *Store) LoadSnapshot(ctx context.Context, aggregate eventstore.AggregateID, id string) (eventstore.Snapshot, bool, error) {
-	if err := s.begin(ctx); err != nil {
-		return eventstore.Snapshot{}, false, err
-	}
-	defer s.data.Unlock()
-	snapshot, ok := s.data.snapshots[entity{aggregate, id}]
-	return clone(snapshot), ok, nil
-}
-
 func clone(s eventstore.Snapshot) eventstore.Snapshot {
 	s.State, s.Window = slices.Clone(s.State), slices.Clone(s.Window)
 	return s
@@ -111,21 +101,25 @@ func (s *Store) SaveSnapshots(ctx context.Context, snapshots []eventstore.Snapsh
 	return nil
 }
 
-// LoadOutcomes implements eventstore.Reader.
-func (s *Store) LoadOutcomes(ctx context.Context, aggregate eventstore.AggregateID, id string) ([]eventstore.Outcome, error) {
+// LoadEntity implements eventstore.Reader.
+func (s *Store) LoadEntity(ctx context.Context, aggregate eventstore.AggregateID, id string, limit int) (eventstore.Loading, error) {
 	if err := s.begin(ctx); err != nil {
-		return nil, err
+		return eventstore.Loading{}, err
 	}
 	defer s.data.Unlock()
-	var rows []eventstore.Outcome
-	for _, o := range s.data.outcomes[entity{aggregate, id}] {
+	key := entity{aggregate, id}
+	l := eventstore.Loading{Snapshot: clone(s.data.snapshots[key])}
+	log := s.data.entities[key]
+	from, _ := find(log, l.Snapshot.Version)
+	l.Events = page(ctx, log[from:], limit)
+	for _, o := range s.data.outcomes[key] {
 		o.Answer = slices.Clone(o.Answer)
-		rows = append(rows, o)
+		l.Outcomes = append(l.Outcomes, o)
 	}
-	slices.SortFunc(rows, func(a, b eventstore.Outcome) int {
+	slices.SortFunc(l.Outcomes, func(a, b eventstore.Outcome) int {
 		return cmp.Or(cmp.Compare(a.Version, b.Version), a.Time.Compare(b.Time), cmp.Compare(a.CommandID, b.CommandID))
 	})
-	return rows, nil
+	return l, nil
 }
 
 // DeleteOutcomes implements eventstore.Keeper.
