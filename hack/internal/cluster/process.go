@@ -54,7 +54,11 @@ func (c *Cluster) start(part, name, program string, args ...string) (process, er
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return process{}, fmt.Errorf("files not to be inherited: %w", err)
 	}
-	groups, err := makeGroup(c.programsGroup(), programsWeigh)
+	weight := programsWeigh
+	if c.yielding {
+		weight = leftovers
+	}
+	groups, err := makeGroup(c.programsGroup(), weight)
 	if err != nil {
 		return process{}, err
 	}

@@ -44,6 +44,7 @@ type Cluster struct {
 	log  io.Writer
 	// programs are needed to start processes, so not after Attach.
 	programs Programs
+	yielding bool // see Options.Yielding
 
 	mutex sync.Mutex
 	state state

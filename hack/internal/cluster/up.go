@@ -29,6 +29,11 @@ type Options struct {
 	Root string
 	// Log is told what is done, one line a step. Default: nobody.
 	Log io.Writer
+	// Yielding gives the cluster's own programs, from the API server to the kubelets,
+	// only the processors that all else on this machine leaves them, for one where pods
+	// are measured as if those programs had machines of their own. Else they weigh
+	// little. It counts for programs that this Up starts, or that the Cluster starts later.
+	Yielding bool
 }
 
 // Up starts a cluster and returns when all nodes are ready. One that runs with
@@ -62,7 +67,7 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	if running, err := takeRunning(ctx, dir, o); running != nil || err != nil {
 		return running, err
 	}
-	c := &Cluster{dir: dir, plan: want, state: state{Plan: want}, log: o.Log, programs: programs}
+	c := &Cluster{dir: dir, plan: want, state: state{Plan: want}, log: o.Log, programs: programs, yielding: o.Yielding}
 	if err := c.bringUp(ctx); err != nil {
 		// Also when the context has ended: an interrupted Up leaves nothing behind.
 		return nil, errors.Join(err, c.clear(context.WithoutCancel(ctx), true))

@@ -64,7 +64,7 @@ func Raise(ctx context.Context, o Options) (*Stage, error) {
 	s := &Stage{root: o.Root, log: o.Log}
 	running, err := cluster.Attach("")
 	s.keep = err == nil && running != nil
-	if s.Cluster, err = cluster.Up(ctx, cluster.Options{Nodes: o.Nodes, Log: o.Log}); err != nil {
+	if s.Cluster, err = cluster.Up(ctx, cluster.Options{Nodes: o.Nodes, Log: o.Log, Yielding: true}); err != nil {
 		return nil, fmt.Errorf("start the cluster: %w", err)
 	}
 	if err := s.install(ctx); err != nil {
