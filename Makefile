@@ -9,7 +9,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # Targets call scripts that are parallel inside already.
 .NOTPARALLEL:
 
-# What `leftfold version` and the metrics tell; "dev" outside of a git clone.
+# What `leftfold --version` and the metrics tell; "dev" outside of a git clone.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 VERSION_VARIABLE := main.version
 

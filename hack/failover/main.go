@@ -124,12 +124,11 @@ func write(name string, report *failover.Report) error {
 }
 
 func version(ctx context.Context, root string) string {
-	out, err := exec.CommandContext(ctx, filepath.Join(root, "bin", "leftfold"), "version").Output()
+	out, err := exec.CommandContext(ctx, filepath.Join(root, "bin", "leftfold"), "--version").Output()
 	if err != nil {
 		return "of unknown version"
 	}
-	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	return strings.TrimPrefix(first, "leftfold ")
+	return strings.TrimPrefix(strings.TrimSpace(string(out)), "leftfold version ")
 }
 
 // machine describes this one.

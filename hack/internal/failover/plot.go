@@ -9,7 +9,7 @@ import (
 // A plot is so many pixels wide and high, with room for the numbers around it.
 const (
 	plotWidth, plotHeight = 640, 220
-	plotLeft, plotRight   = 46, 12
+	plotLeft, plotRight   = 46, 36
 	plotTop, plotBottom   = 10, 26
 	innerWidth            = plotWidth - plotLeft - plotRight
 	innerHeight           = plotHeight - plotTop - plotBottom
