@@ -301,6 +301,9 @@ func (w *worker) flush(ctx context.Context, offset int64, events []eventstore.Ev
 			"entity", f.Entity, "version", f.Version, "seq", f.Seq, "error", f.Err)
 	}
 	w.lastFlush = time.Now()
+	if seen := w.env.Observer.Flushed; seen != nil {
+		seen(w.version.Name, len(events), w.lastFlush.Sub(began)) // before those who wait go on
+	}
 	w.parked.Store(int64(len(w.entities)))
 	w.offset.Store(to)
 	if to >= w.head.Load() {
@@ -310,9 +313,6 @@ func (w *worker) flush(ctx context.Context, offset int64, events []eventstore.Ev
 	w.env.moved.send()
 	if behind := w.behind.Load(); behind != nil {
 		behind.poke()
-	}
-	if seen := w.env.Observer.Flushed; seen != nil {
-		seen(w.version.Name, len(events), w.lastFlush.Sub(began))
 	}
 	return nil
 }
