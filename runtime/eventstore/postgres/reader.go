@@ -59,6 +59,8 @@ func (s *Store) ReadEntity(ctx context.Context, aggregate eventstore.AggregateID
 }
 
 const (
+	beginLoadSQL    = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	endLoadSQL      = "COMMIT"
 	loadSnapshotSQL = `SELECT version, seq, hash, time, state, dedup_window, behavior FROM snapshot
 		WHERE aggregate = $1 AND entity = $2`
 	loadEventsSQL = "SELECT " + eventColumns + ` FROM event
@@ -76,7 +78,7 @@ func (s *Store) LoadEntity(ctx context.Context, aggregate eventstore.AggregateID
 	p := eventstore.NewPage(ctx)
 	asked := p.Ask(limit)
 	var b pgx.Batch
-	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	b.Queue(beginLoadSQL)
 	b.Queue(loadSnapshotSQL, aggregate, entity).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			l.Snapshot.Aggregate, l.Snapshot.Entity = aggregate, entity
@@ -91,7 +93,7 @@ func (s *Store) LoadEntity(ctx context.Context, aggregate eventstore.AggregateID
 		l.Outcomes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (eventstore.Outcome, error) { return readOutcome(row) })
 		return err
 	})
-	b.Queue("COMMIT")
+	b.Queue(endLoadSQL)
 	err := s.query.SendBatch(ctx, &b).Close()
 	if err == nil && len(p.Events) == asked {
 		// The page that is asked for first may be smaller than the one that is wanted.

@@ -27,9 +27,11 @@ var (
 	}
 	ofQuery = rehearsal{
 		{revisionsSQL, nil},
+		{beginLoadSQL, nil},
 		{loadSnapshotSQL, []any{nowhere, ""}},
 		{loadEventsSQL, []any{nowhere, "", 1}},
 		{loadOutcomesSQL, []any{nowhere, ""}},
+		{endLoadSQL, nil},
 		{readEntitySQL, []any{pgx.QueryResultFormats{pgx.BinaryFormatCode}, nowhere, "", 0, 1}},
 		{readShardSQL, []any{pgx.QueryResultFormats{pgx.BinaryFormatCode}, nowhere, nowhere, 0, 1}},
 	}
