@@ -1,9 +1,12 @@
 package postgres
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/leftfold/leftfold/api/postgres/pgtest"
 )
@@ -44,6 +47,7 @@ func TestAnAbandonedStatementLosesItsConnectionInTime(t *testing.T) {
 		s.appends.left.leave(exit, false)
 		done <- err
 	}()
+	awaitSleep(t, conn.Conn().PgConn().PID())
 	if !s.appends.left.abandon(exit) {
 		t.Fatal("the statement ended at once")
 	}
@@ -52,5 +56,22 @@ func TestAnAbandonedStatementLosesItsConnectionInTime(t *testing.T) {
 	}
 	if n := s.appends.left.count(); n != 0 {
 		t.Errorf("%d statements are still counted as abandoned", n)
+	}
+}
+
+// awaitSleep returns when the server process sleeps, as its statement says: what is
+// cut before then may be known not to have been sent.
+func awaitSleep(t *testing.T, pid uint32) {
+	t.Helper()
+	watch, err := pgx.Connect(t.Context(), pgtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close(context.Background())
+	for asleep := false; !asleep; {
+		err := watch.QueryRow(t.Context(), "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'", pid).Scan(&asleep)
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
