@@ -67,8 +67,8 @@ type aggregate struct {
 	accepted
 	behavior behavior.Behavior
 	shards   []*shard.Shard // nil where the shard is not served here
-	// ended is closed when nothing of a shard that was served here is left; nil
-	// where none was.
+	// ended is closed when nothing of a shard that was served here is left but
+	// projections' transactions under way; nil where none was.
 	ended []chan struct{}
 }
 
@@ -221,6 +221,13 @@ func (w *workload) open(ctx context.Context, a *aggregate, number int32, expecte
 	if err != nil {
 		return nil, err
 	}
+	if s.Needs() > spec.Definition.Generation {
+		// It holds its commands until then. Looked for only now, since as a rule there
+		// is nothing, and callers wait.
+		if err := w.catchUp(ctx, a); err != nil {
+			return nil, errors.Join(err, giveBack(s))
+		}
+	}
 	ended := make(chan struct{})
 	a.mu.Lock()
 	a.shards[number], a.ended[number] = s, ended
@@ -230,13 +237,6 @@ func (w *workload) open(ctx context.Context, a *aggregate, number int32, expecte
 	a.mu.Unlock()
 	w.router.Place(a.name, number, s)
 	w.projections.manager.Own(a.name, s.ID(), s)
-	if s.Needs() > spec.Definition.Generation {
-		// It holds its commands until then. Looked for only now, since as a rule there
-		// is nothing, and callers wait.
-		if err := w.catchUp(ctx, a); err != nil {
-			return nil, errors.Join(err, s.Drain(ctx))
-		}
-	}
 	w.work.Go(func() {
 		defer close(ended)
 		<-s.Done()
@@ -248,6 +248,14 @@ func (w *workload) open(ctx context.Context, a *aggregate, number int32, expecte
 		w.projections.manager.Disown(s.ID())
 	})
 	return s, nil
+}
+
+// giveBack releases a shard that was claimed and cannot be served here. Nobody has
+// been told of it yet.
+func giveBack(s *shard.Shard) error {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+	defer cancel()
+	return s.Drain(ctx)
 }
 
 // stop drains and releases all shards, then leaves. The store stays open.
