@@ -119,7 +119,6 @@ func (m *Manager) tidyOne(ctx context.Context, r *record) error {
 func (m *Manager) staff(ctx context.Context, records map[string]*record) error {
 	var failures []error
 	wanted := map[feed]bool{}
-	var surplus []*worker
 	for _, r := range records {
 		retries, err := retryRequested(ctx, m.env.DB.Reader, r.id)
 		if err != nil {
@@ -144,12 +143,10 @@ func (m *Manager) staff(ctx context.Context, records map[string]*record) error {
 	m.mu.Lock()
 	for f, w := range m.workers {
 		if !wanted[f] {
-			delete(m.workers, f)
-			surplus = append(surplus, w)
+			m.dismiss(f, w)
 		}
 	}
 	m.mu.Unlock()
-	halt(surplus)
 	return errors.Join(failures...)
 }
 
@@ -181,9 +178,7 @@ func (m *Manager) staffVersion(r *record, v *versionRecord, def *Definition, wan
 		wanted[f] = true
 		w := m.workers[f]
 		if w != nil && w.source != own.source {
-			// The shard was lost and won again: its old worker ends on its own
-			// time, and both are safe beside each other.
-			w.stop()
+			m.dismiss(f, w) // the shard was lost and won again
 			w = nil
 		}
 		if w == nil {
@@ -204,19 +199,14 @@ func (m *Manager) hire(f feed, v Version, own ownership, types map[string]bool, 
 	ctx, stop := context.WithCancel(m.ctx)
 	w := &worker{
 		feed: f, aggregate: own.aggregate, version: v, source: own.source, env: m.env,
-		log:  m.log.With("projection", v.Name, "version", v.Number, "aggregate", own.aggregate, "shard", f.shard.Number),
-		stop: stop, done: make(chan struct{}),
+		log:      m.log.With("projection", v.Name, "version", v.Number, "aggregate", own.aggregate, "shard", f.shard.Number),
+		stop:     stop,
 		progress: progress{wake: make(chan struct{}, 1)},
 		events:   types,
 		writer:   t.Writer(v, own.aggregate),
 	}
 	w.offset.Store(-1)
-	if old := m.workers[f]; old != nil {
-		predecessor := old.done
-		go func() { <-predecessor; w.run(ctx) }()
-	} else {
-		go w.run(ctx)
-	}
+	m.work.Go(func() { w.run(ctx) })
 	m.workers[f] = w
 	return w
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -94,8 +92,10 @@ type Manager struct {
 	keeper chan struct{} // one slot: look again
 	ended  chan struct{}
 
-	// tidying makes changes to the set of workers happen in turn.
+	// tidying makes changes to versions and to who works on them happen in turn.
 	tidying sync.Mutex
+	// work counts workers that run, those that were told to stop among them.
+	work sync.WaitGroup
 
 	mu         sync.Mutex
 	defined    map[string]*Definition
@@ -140,10 +140,9 @@ func (m *Manager) Close() {
 	m.tidying.Lock()
 	defer m.tidying.Unlock()
 	m.mu.Lock()
-	workers := slices.Collect(maps.Values(m.workers))
-	clear(m.workers)
+	clear(m.workers) // their context is that of m; and whoever has m.mu next hires none
 	m.mu.Unlock()
-	halt(workers)
+	m.work.Wait()
 }
 
 // DefinitionError says why one projection could not be brought into force.
@@ -208,30 +207,25 @@ func (m *Manager) Own(aggregate string, id eventstore.ShardID, source Source) {
 	m.poke()
 }
 
-// Disown stops the workers of a shard and waits until none writes any more.
+// Disown stops the workers of a shard. It does not wait for a transaction that is
+// under way, which may hang on a connection in doubt while the shard is claimed
+// anew, here or elsewhere. Whichever comes second, it or one of the next owner's,
+// finds that the offset has moved and applies nothing again.
 func (m *Manager) Disown(id eventstore.ShardID) {
-	m.tidying.Lock()
-	defer m.tidying.Unlock()
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	delete(m.owned, id)
-	var stopped []*worker
 	for f, w := range m.workers {
 		if f.shard == id {
-			delete(m.workers, f)
-			stopped = append(stopped, w)
+			m.dismiss(f, w)
 		}
 	}
-	m.mu.Unlock()
-	halt(stopped)
 }
 
-func halt(workers []*worker) {
-	for _, w := range workers {
-		w.stop()
-	}
-	for _, w := range workers {
-		<-w.done
-	}
+// dismiss tells a worker to end, which it does in its own time. m.mu is held.
+func (m *Manager) dismiss(f feed, w *worker) {
+	w.stop()
+	delete(m.workers, f)
 }
 
 // definition gives the definition in force.

@@ -23,7 +23,7 @@ const near = 5000
 //	linger  when the page is not full, a flush was a moment ago and nobody waits
 //	flush   one transaction
 //
-// One goroutine runs it; stop ends it and done tells.
+// One goroutine runs it, until stop.
 type worker struct {
 	feed      feed
 	aggregate string
@@ -32,7 +32,6 @@ type worker struct {
 	env       *environment
 	log       *slog.Logger
 	stop      context.CancelFunc
-	done      chan struct{}
 	progress  // what others see
 
 	events    map[string]bool // wanted types, nil means all
@@ -115,7 +114,6 @@ func (w *worker) want(seq int64) {
 const atFirst = 250 * time.Millisecond
 
 func (w *worker) run(ctx context.Context) {
-	defer close(w.done)
 	w.pause(ctx, min(atFirst, w.env.FlushInterval))
 	backoff := w.env.MinBackoff
 	for ctx.Err() == nil {
