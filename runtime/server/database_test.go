@@ -25,10 +25,10 @@ type steady struct {
 	r       *rig
 	stop    chan struct{}
 	running sync.WaitGroup
-	// answered counts the commands answered 200, by caller; refused all other
-	// answers.
-	answered []atomic.Int64
-	refused  atomic.Int64
+	// answered counts the commands answered 200, by caller, and heard all answers;
+	// refused counts the others.
+	answered, heard []atomic.Int64
+	refused         atomic.Int64
 }
 
 const callers = 8
@@ -36,7 +36,7 @@ const callers = 8
 // send begins traffic; the test ends it with account.
 func (r *rig) send(t *testing.T) *steady {
 	t.Helper()
-	f := &steady{r: r, stop: make(chan struct{}), answered: make([]atomic.Int64, callers)}
+	f := &steady{r: r, stop: make(chan struct{}), answered: make([]atomic.Int64, callers), heard: make([]atomic.Int64, callers)}
 	for i := range callers {
 		f.running.Go(func() {
 			for n := int64(1); f.command(t, i, n); n++ {
@@ -59,6 +59,7 @@ func (f *steady) command(t *testing.T, caller int, n int64) bool {
 		default:
 		}
 		a, err := f.r.try(t.Context(), q)
+		f.heard[caller].Add(1)
 		switch {
 		case err != nil:
 			t.Errorf("caller %d: %v", caller, err)
@@ -87,17 +88,23 @@ func (f *steady) end() {
 	f.running.Wait()
 }
 
-// progress waits until every caller was answered again.
+// progress waits until a command of every caller was accepted again.
 func (f *steady) progress(t *testing.T, when string) {
+	t.Helper()
+	f.await(t, when, f.answered)
+}
+
+// await waits until each of the counts has grown.
+func (f *steady) await(t *testing.T, when string, counts []atomic.Int64) {
 	t.Helper()
 	var before [callers]int64
 	for i := range before {
-		before[i] = f.answered[i].Load()
+		before[i] = counts[i].Load()
 	}
 	begun := time.Now()
 	eventually(t, func() string {
 		for i := range before {
-			if f.answered[i].Load() == before[i] {
+			if counts[i].Load() == before[i] {
 				return fmt.Sprintf("%s: caller %d gets no answer", when, i)
 			}
 		}
@@ -383,7 +390,8 @@ func TestAPoolerThatBeginsToShareSessionsLosesNothing(t *testing.T) {
 	f.progress(t, "with sessions of its own")
 	pooler.Reconfigure(t, "pool_mode = transaction", "default_pool_size = 40")
 	terminate(t, database)
-	f.progress(t, "shared")
+	// It is by chance whether a statement comes to a session that was set up for it.
+	f.await(t, "shared", f.heard)
 	t.Logf("%d refusals", f.refused.Load())
 	pooler.Reconfigure(t, "pool_mode = session", "default_pool_size = 40")
 	f.progress(t, "with sessions of its own again")
