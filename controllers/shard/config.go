@@ -77,9 +77,10 @@ const (
 	// comingFor is how long a pod that is seen, or whose process has ended, is waited
 	// for with moves that only even things out: it would take part in them.
 	comingFor = 10 * time.Second
-	// warmFor is how long a pod that is ready is left alone by such moves. It still
-	// starts in earnest: connections are made, definitions read, its node is busy with
-	// it; and callers of a shard that came in this second would wait for all that.
+	// warmFor is how long a pod that is ready, or heard again, is left alone by such
+	// moves. It still starts in earnest: connections are made, definitions read, its
+	// node is busy with it; and callers of a shard that came in this second would wait
+	// for all that.
 	warmFor = time.Second
 	// learnMore is how much longer a new leader waits for the others when one more
 	// pod has told what it knows, and learnAtMost how long altogether.

@@ -223,6 +223,10 @@ func TestAPodThatComesBackIsNotBelievedWhatItLost(t *testing.T) {
 				t.Errorf("%s-%d is shown with %q, the store has %q", s.Aggregate, s.Number, s.Owner, r.owner)
 			}
 		}
+		w.pass(warmFor - 300*time.Millisecond)
+		if moved := w.store.epochs() - grants; moved > 0 {
+			t.Errorf("%d shards moved to it at once", moved)
+		}
 		w.pass(5 * time.Second)
 		w.wantOwned(pods...)
 		if n := len(w.ownedBy("bank-1-a")); n < 5 {

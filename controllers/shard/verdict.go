@@ -36,6 +36,9 @@ func (p *pool) obey(v liveness.Verdict) {
 		p.giveUp(m)
 	case liveness.Recovered:
 		m.unreachable = false
+		// It is left alone for a while, like one that has just come: its connections
+		// to the store were cut as well, and take up to some seconds to notice.
+		m.since, p.comingUntil = p.now, p.now.Add(comingFor)
 		p.wantPlan(p.now)
 	case liveness.Draining:
 		p.drain(m, v)

@@ -172,7 +172,13 @@ func (c *Campaign) round(ctx context.Context, f *Fault, w *witness.Witness, serv
 		err = r.written(ctx, r.done)
 	}
 	if err == nil {
-		err = errors.Join(rest(ctx, afterwards), c.Bank.AwaitReady(ctx, 90*time.Second))
+		err = c.Bank.AwaitReady(ctx, 90*time.Second)
+	}
+	if err == nil { // what comes back is given shards: these moves are the round's
+		err = eventually(ctx, func() error { return c.shared(ctx, len(r.pods)) })
+	}
+	if err == nil {
+		err = rest(ctx, afterwards)
 	}
 	if err != nil {
 		return err
