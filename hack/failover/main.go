@@ -68,7 +68,7 @@ func measure(ctx context.Context, o options) (err error) {
 		Version: version(ctx, o.root), Machine: machine(), Began: time.Now(),
 		Command: fmt.Sprintf("make failover ROUNDS=%d RUN=%q SEED=%d", o.rounds, o.faults, o.seed),
 	}
-	s, err := stage.Raise(ctx, stage.Options{Root: o.root, Log: os.Stderr})
+	s, err := stage.Raise(ctx, stage.Options{Root: o.root, Log: os.Stderr, Yielding: true})
 	if err != nil {
 		return err
 	}

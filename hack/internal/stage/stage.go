@@ -53,6 +53,9 @@ type Options struct {
 	Nodes int
 	// Log is told what is being done.
 	Log io.Writer
+	// Yielding is that of cluster.Options: for a stage on which times are judged. Where
+	// a load takes all processors, containers are started late on it, or never.
+	Yielding bool
 }
 
 // Raise starts a cluster, unless the local one runs already (then it is left
@@ -64,7 +67,7 @@ func Raise(ctx context.Context, o Options) (*Stage, error) {
 	s := &Stage{root: o.Root, log: o.Log}
 	running, err := cluster.Attach("")
 	s.keep = err == nil && running != nil
-	if s.Cluster, err = cluster.Up(ctx, cluster.Options{Nodes: o.Nodes, Log: o.Log, Yielding: true}); err != nil {
+	if s.Cluster, err = cluster.Up(ctx, cluster.Options{Nodes: o.Nodes, Log: o.Log, Yielding: o.Yielding}); err != nil {
 		return nil, fmt.Errorf("start the cluster: %w", err)
 	}
 	if err := s.install(ctx); err != nil {
