@@ -74,7 +74,7 @@ func (p *pod) drop(t *seat, a *aggregate, s *shard.Shard) {
 	<-a.end(s.ID().Number)
 }
 
-// end is closed when nothing of a shard that was served here is left.
+// end is closed when a shard that was served here can be claimed again: see ended.
 func (a *aggregate) end(number int32) <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -135,8 +135,8 @@ func (p *pod) release(name control.Shard, epoch int64) {
 	}
 }
 
-// giveUp drains a shard, and returns when nothing of it is left here. Its keeper
-// has been told by then.
+// giveUp drains a shard, and returns when it can be claimed again, by the same
+// process too. Its keeper has been told by then.
 func (p *pod) giveUp(a *aggregate, s *shard.Shard) {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
