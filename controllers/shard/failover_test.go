@@ -212,7 +212,7 @@ func TestAPodThatSpeaksAndDoesNotHearLosesItsShards(t *testing.T) {
 func TestAPodThatComesBackIsNotBelievedWhatItLost(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		pods := w.add(3, 1)
-		w.pass(5 * time.Second)
+		w.pass(comingFor + time.Second) // no pod is waited for any more
 		w.freeze(pods[0], true)
 		w.pass(2 * time.Second)
 		grants := w.store.epochs()
