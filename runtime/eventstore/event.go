@@ -200,6 +200,8 @@ type ShardState struct {
 	Head     int64
 	HeadHash Hash
 	HeadTime time.Time
+	// Generation is that of the aggregate's accepted definition (0: none).
+	Generation int64
 }
 
 // Member is a runtime process that has said it lives.

@@ -97,8 +97,9 @@ type ClaimRequest struct {
 // and has the lease's epoch and token.
 type Log interface {
 	// Claim makes the caller owner under epoch Expected+1, and returns the
-	// shard's row as it is then. After it, no append under an older epoch can
-	// commit; it waits for one that is being committed. Errors: ErrRefused (the
+	// shard's row as it is then, with the generation of a definition by which
+	// anything before it was decided, or a later one. After it, no append under an
+	// older epoch can commit; it waits for one that is being committed. Errors: ErrRefused (the
 	// epoch is another), ErrUnknownName, ErrNotAttempted, ErrOutcomeUnknown.
 	Claim(ctx context.Context, r ClaimRequest) (ShardState, error)
 

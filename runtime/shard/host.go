@@ -164,13 +164,7 @@ func (h *Host) take(ctx context.Context, spec Spec) (*Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	generation, err := h.generation(ctx, spec.ID.Aggregate)
-	if err != nil {
-		release, cancel := context.WithTimeout(h.ctx, h.cfg.Limits.CallTimeout)
-		defer cancel()
-		return nil, errors.Join(err, h.cfg.Store.Release(release, c.row.Lease))
-	}
-	return h.newShard(spec, c.row, generation), nil
+	return h.newShard(spec, c.row), nil
 }
 
 // verifyHead compares a claimed shard with what this process knows of it.
@@ -198,24 +192,7 @@ func (h *Host) verifyHead(ctx context.Context, row eventstore.ShardState) error 
 	return nil
 }
 
-// generation is the number of the aggregate's accepted definition. A shard that
-// was given an older one holds its commands until it has caught up.
-func (h *Host) generation(ctx context.Context, id eventstore.AggregateID) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.cfg.Limits.CallTimeout)
-	defer cancel()
-	all, err := h.cfg.Store.Revisions(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("read the definition's generation: %w", err)
-	}
-	for _, a := range all {
-		if a.ID == id {
-			return a.Generation, nil
-		}
-	}
-	return 0, eventstore.ErrUnknownName
-}
-
-func (h *Host) newShard(spec Spec, row eventstore.ShardState, generation int64) *Shard {
+func (h *Host) newShard(spec Spec, row eventstore.ShardState) *Shard {
 	l := &h.cfg.Limits
 	s := &Shard{
 		host: h, id: spec.ID, aggregate: spec.Aggregate, slots: row.Slots,
@@ -230,7 +207,7 @@ func (h *Host) newShard(spec Spec, row eventstore.ShardState, generation int64) 
 	s.ctx, s.cancel = context.WithCancel(h.ctx)
 	s.cur = spec.Definition.withDefaults()
 	s.def.Store(s.cur)
-	s.holdUntil = generation
+	s.holdUntil = row.Generation // one that was given an older definition waits for this one
 	s.renew(row)
 	s.head, s.headHash, s.headTime = row.Head, row.HeadHash, row.HeadTime
 	s.entities = make(map[string]*entity)

@@ -14,12 +14,13 @@ import (
 
 const claimSQL = `
 UPDATE shard SET epoch = epoch + 1, token = $4, owner = $5, address = $6
-WHERE aggregate = $1 AND shard = $2 AND epoch = $3 AND NOT closed
-RETURNING ` + shardColumns
+WHERE aggregate = $1 AND shard = $2 AND epoch = $3 AND NOT closed`
 
 // Claim implements eventstore.Log. It waits in the server for the shard's row,
 // up to Options.ClaimTimeout, and meanwhile ends backends that hold it and do
-// nothing (see watchBlockers).
+// nothing (see watchBlockers). The row is read in the same transaction, and the same
+// round trip, by a statement that begins when the row has been had: what the claim had
+// to wait for may have been decided by a definition that is newer than its beginning.
 func (s *Store) Claim(ctx context.Context, r eventstore.ClaimRequest) (eventstore.ShardState, error) {
 	what := fmt.Sprintf("claim shard %s", r.Shard)
 	if r.Owner == "" {
@@ -31,20 +32,30 @@ func (s *Store) Claim(ctx context.Context, r eventstore.ClaimRequest) (eventstor
 	case <-ctx.Done():
 		return eventstore.ShardState{}, fmt.Errorf("%s: %w: %w", what, eventstore.ErrNotAttempted, context.Cause(ctx))
 	}
+	var claimed bool
 	var state eventstore.ShardState
 	err := s.onControl(ctx, what, func(conn *pgxpool.Conn) error {
 		stop := s.watchBlockers(r.Shard, stateOf(conn.Conn().PgConn()).backend)
 		defer stop()
-		var err error
-		state, err = readShard(conn.QueryRow(ctx, claimSQL,
-			r.Shard.Aggregate, r.Shard.Number, r.Expected, r.Token[:], string(r.Owner), r.Address))
-		return err
+		var b pgx.Batch
+		b.Queue(claimSQL, r.Shard.Aggregate, r.Shard.Number, r.Expected, r.Token[:], string(r.Owner), r.Address).Exec(
+			func(tag pgconn.CommandTag) error {
+				claimed = tag.RowsAffected() > 0
+				return nil
+			})
+		b.Queue(shardSQL, r.Shard.Aggregate, r.Shard.Number).QueryRow(func(row pgx.Row) (err error) {
+			state, err = readShard(row)
+			return err
+		})
+		return conn.SendBatch(ctx, &b).Close() // it returns when all is committed
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return eventstore.ShardState{}, s.whyNot(ctx, what, r.Shard)
+		return eventstore.ShardState{}, fmt.Errorf("%s: %w", what, eventstore.ErrUnknownName)
 	case err != nil:
 		return eventstore.ShardState{}, claimError(what, err)
+	case !claimed:
+		return eventstore.ShardState{}, fmt.Errorf("%s: %w", what, eventstore.ErrRefused)
 	}
 	return state, nil
 }
@@ -57,21 +68,6 @@ func claimError(what string, err error) error {
 			"(see pg_stat_activity): %w", what, eventstore.ErrNotAttempted, err)
 	}
 	return err
-}
-
-// whyNot tells apart a shard that has moved on from one that does not exist.
-func (s *Store) whyNot(ctx context.Context, what string, id eventstore.ShardID) error {
-	var exists bool
-	err := s.onControl(ctx, what, func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM shard WHERE aggregate = $1 AND shard = $2)", id.Aggregate, id.Number).Scan(&exists)
-	})
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s: %w: %w", what, eventstore.ErrNotAttempted, err)
-	case exists:
-		return fmt.Errorf("%s: %w", what, eventstore.ErrRefused)
-	}
-	return fmt.Errorf("%s: %w", what, eventstore.ErrUnknownName)
 }
 
 // hasty begins a statement that need not be durable, and so does not wait for the

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/leftfold/leftfold/api/postgres/pgtest"
 	"github.com/leftfold/leftfold/runtime/eventstore"
@@ -235,6 +236,31 @@ func TestAMemoryThatIsWrongAboutTheBatchItselfIsInvalid(t *testing.T) {
 	}
 	if n := len(log(t, s, o.lease.Shard)); n != 0 {
 		t.Errorf("%d events were written", n)
+	}
+}
+
+// Who holds the row meanwhile may decide by it.
+func TestAClaimThatHasToWaitKnowsTheDefinitionThatComesMeanwhile(t *testing.T) {
+	s := open(t, func(o *postgres.Options) { o.StuckAfter = time.Minute })
+	id := aggregate(t, s, 1)[0]
+	holder, watcher := session(t, pgtest.URL(t), s), session(t, pgtest.URL(t), s)
+	exec(t, holder, "BEGIN")
+	exec(t, holder, "SELECT FROM shard FOR UPDATE")
+	claimed := make(chan eventstore.ShardState, 1)
+	go func() {
+		state, err := s.Claim(t.Context(), request(id, 0))
+		if err != nil {
+			t.Error(err)
+		}
+		claimed <- state
+	}()
+	eventually(t, "the claim waits for the row", func() bool { return waiting(t, watcher, "Lock") == 1 })
+	if _, err := s.AcceptDefinition(t.Context(), id.Aggregate, 0, eventstore.Acceptance{Definition: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, holder, "COMMIT")
+	if state := receive(t, claimed); state.Generation != 1 || state.Epoch != 1 {
+		t.Errorf("generation %d, epoch %d; want 1 and 1", state.Generation, state.Epoch)
 	}
 }
 

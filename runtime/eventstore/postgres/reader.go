@@ -12,7 +12,7 @@ import (
 
 // Shard implements eventstore.Reader.
 func (s *Store) Shard(ctx context.Context, id eventstore.ShardID) (eventstore.ShardState, error) {
-	state, err := readShard(s.query.QueryRow(ctx, "SELECT "+shardColumns+" FROM shard WHERE aggregate = $1 AND shard = $2", id.Aggregate, id.Number))
+	state, err := readShard(s.query.QueryRow(ctx, shardSQL, id.Aggregate, id.Number))
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return state, fmt.Errorf("shard %s: %w", id, eventstore.ErrUnknownName)

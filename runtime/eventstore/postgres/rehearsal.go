@@ -23,10 +23,10 @@ const nowhere = -1
 var (
 	ofControl = rehearsal{
 		{claimSQL, []any{nowhere, nowhere, 0, []byte{}, "", ""}},
+		{shardSQL, []any{nowhere, nowhere}},
 		{releaseSQL, []any{nowhere, nowhere, 0, []byte{}, []byte{}}},
 	}
 	ofQuery = rehearsal{
-		{revisionsSQL, nil},
 		{beginLoadSQL, nil},
 		{loadSnapshotSQL, []any{nowhere, ""}},
 		{loadEventsSQL, []any{nowhere, "", 1}},

@@ -9,8 +9,12 @@ import (
 	"github.com/leftfold/leftfold/runtime/eventstore"
 )
 
-// shardColumns are a shard's row as readShard wants it.
-const shardColumns = "aggregate, shard, first_slot, last_slot, epoch, token, owner, address, head, head_hash, head_time"
+const (
+	// shardColumns are a shard's row as readShard wants it.
+	shardColumns = `aggregate, shard, first_slot, last_slot, epoch, token, owner, address, head, head_hash, head_time,
+	(SELECT a.generation FROM aggregate a WHERE a.id = shard.aggregate)`
+	shardSQL = "SELECT " + shardColumns + " FROM shard WHERE aggregate = $1 AND shard = $2"
+)
 
 // readShard reads shardColumns.
 func readShard(row pgx.Row) (eventstore.ShardState, error) {
@@ -18,7 +22,8 @@ func readShard(row pgx.Row) (eventstore.ShardState, error) {
 	var first, last int32
 	var token, hash []byte
 	var at *time.Time
-	err := row.Scan(&s.Shard.Aggregate, &s.Shard.Number, &first, &last, &s.Epoch, &token, &s.Owner, &s.Address, &s.Head, &hash, &at)
+	err := row.Scan(&s.Shard.Aggregate, &s.Shard.Number, &first, &last, &s.Epoch, &token, &s.Owner, &s.Address, &s.Head, &hash, &at,
+		&s.Generation)
 	if err != nil {
 		return eventstore.ShardState{}, err
 	}

@@ -18,7 +18,7 @@ func scanShard(row scanner) (eventstore.ShardState, error) {
 	var token, hash []byte
 	var at sql.NullInt64
 	err := row.Scan(&r.Shard.Aggregate, &r.Shard.Number, &r.Slots.First, &r.Slots.Last, &r.Epoch, &token,
-		&r.Owner, &r.Address, &r.Head, &hash, &at)
+		&r.Owner, &r.Address, &r.Head, &hash, &at, &r.Generation)
 	if err != nil {
 		return eventstore.ShardState{}, err
 	}

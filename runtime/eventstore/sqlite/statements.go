@@ -8,7 +8,8 @@ import (
 )
 
 // shardColumns are in the order of scanShard.
-const shardColumns = "aggregate, shard, first_slot, last_slot, epoch, token, owner, address, head, head_hash, head_time"
+const shardColumns = `aggregate, shard, first_slot, last_slot, epoch, token, owner, address, head, head_hash, head_time,
+	(SELECT a.generation FROM aggregate a WHERE a.id = shard.aggregate)`
 
 // eventColumns are in the order of eventValues and scanEvents.
 const eventColumns = "aggregate, shard, seq, entity, version, epoch, type, type_version, data, time, principal, command_id, request_hash, generation, recorded_at, hash"

@@ -61,6 +61,23 @@ var claimTests = []test{
 			t.Errorf("got head %d %s %s", row.Head, row.HeadHash, row.HeadTime)
 		}
 	}},
+	{"a claim returns the generation of the accepted definition", func(t *testing.T, s eventstore.Store) {
+		a, ids := aggregate(t, s, "account", 2)
+		aggregate(t, s, "other", 1)
+		for generation := range int64(3) {
+			row, err := s.Claim(t.Context(), request(ids[1], generation))
+			if err != nil || row.Generation != generation {
+				t.Fatalf("a claim gave generation %d, want %d (%v)", row.Generation, generation, err)
+			}
+			rows, err := s.Shards(t.Context(), a.ID)
+			if err != nil || rows[0].Generation != generation || rows[1].Generation != generation {
+				t.Fatalf("generation %d, but rows %+v (%v)", generation, rows, err)
+			}
+			if a, err = s.AcceptDefinition(t.Context(), a.ID, a.Revision, eventstore.Acceptance{Definition: []byte("{}")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}},
 	{"a claim that expects another epoch is refused and changes nothing", func(t *testing.T, s eventstore.Store) {
 		o := single(t, s)
 		claim(t, s, o.lease.Shard)

@@ -17,6 +17,13 @@ func (d *database) aggregate(id eventstore.AggregateID) (*eventstore.Aggregate, 
 	return &d.aggregates[id-1], nil
 }
 
+// state is a shard's row with what is its aggregate's.
+func (d *database) state(s *shard) eventstore.ShardState {
+	state := s.ShardState
+	state.Generation = d.aggregates[state.Shard.Aggregate-1].Generation
+	return state
+}
+
 // EnsureAggregate implements eventstore.Catalog.
 func (s *Store) EnsureAggregate(ctx context.Context, name string, shards int) (eventstore.Aggregate, error) {
 	if shards < 1 || shards > eventstore.MaxShards {

@@ -28,7 +28,7 @@ func (s *Store) Claim(ctx context.Context, r eventstore.ClaimRequest) (eventstor
 	was := row.ShardState
 	row.before = &was
 	row.Epoch, row.Token, row.Owner, row.Address = r.Expected+1, r.Token, r.Owner, r.Address
-	return row.ShardState, nil
+	return s.data.state(row), nil
 }
 
 // holds reports whether the lease is that of the shard's owner.

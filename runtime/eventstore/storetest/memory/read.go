@@ -19,7 +19,7 @@ func (s *Store) Shard(ctx context.Context, id eventstore.ShardID) (eventstore.Sh
 	if row == nil {
 		return eventstore.ShardState{}, fmt.Errorf("read shard %s: %w", id, eventstore.ErrUnknownName)
 	}
-	return row.ShardState, nil
+	return s.data.state(row), nil
 }
 
 // Shards implements eventstore.Reader.
@@ -34,7 +34,7 @@ func (s *Store) Shards(ctx context.Context, aggregate eventstore.AggregateID) ([
 	}
 	states := make([]eventstore.ShardState, a.Shards)
 	for i := range states {
-		states[i] = s.data.shards[eventstore.ShardID{Aggregate: aggregate, Number: int32(i)}].ShardState
+		states[i] = s.data.state(s.data.shards[eventstore.ShardID{Aggregate: aggregate, Number: int32(i)}])
 	}
 	return states, nil
 }
