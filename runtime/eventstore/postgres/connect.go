@@ -99,6 +99,11 @@ func (p poolSpec) open(ctx context.Context, base *pgxpool.Config) (*pgxpool.Pool
 		config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 			ctx, cancel := context.WithTimeout(ctx, config.ConnConfig.ConnectTimeout)
 			defer cancel()
+			done, err := p.part.share.take(ctx)
+			if err != nil {
+				return err
+			}
+			defer done()
 			return p.ready(ctx, conn)
 		}
 	}
@@ -115,16 +120,21 @@ func (p poolSpec) open(ctx context.Context, base *pgxpool.Config) (*pgxpool.Pool
 func (p poolSpec) guard(cc *pgx.ConnConfig) {
 	state := &connState{}
 	dial, validate := cc.DialFunc, cc.ValidateConnect
-	if p.cancel == neverCancel {
+	cc.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		// Once a connection is up, the driver dials again for one purpose only: to
 		// send a CancelRequest, when a context ends or the socket breaks. A
 		// cancelled append is one whose outcome nobody knows, so it is not sent.
-		cc.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if state.up.Load() {
-				return nil, errNeverCancelled
-			}
-			return dial(ctx, network, address)
+		if p.cancel == neverCancel && state.up.Load() {
+			return nil, errNeverCancelled
 		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.part.connected(ctx); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return conn, nil
 	}
 	cc.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		if n.SeverityUnlocalized == "WARNING" || n.Severity == "WARNING" {

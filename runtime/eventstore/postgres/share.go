@@ -19,6 +19,9 @@ import (
 // have what they cannot do without ask for no more. A pool that has one does not
 // count as refused, so this ends.
 type share struct {
+	// turn has one while a connection is being prepared.
+	turn chan struct{}
+
 	mu    sync.Mutex
 	parts []*part
 }
@@ -39,8 +42,45 @@ type part struct {
 // longer than those who need it take to ask again, short where nobody does.
 const precedence = time.Second
 
+// turnFor is how long a connection may keep others waiting while it is prepared: some
+// ten times as long as that takes, for a server may not answer at all.
+const turnFor = 100 * time.Millisecond
+
 // errFew is told where the server would refuse as well, or another pool starve.
 var errFew = errors.New("the server has too few connections, and others of this process have none")
+
+func newShare() share { return share{turn: make(chan struct{}, 1)} }
+
+// take waits for the turn to prepare a connection, and gives what ends it. A process that starts
+// makes a dozen at once, and each is several milliseconds of work for the server: side
+// by side they would keep it, for as long as they take together, from what it does for
+// others, which may be to take over the shards that the process had before.
+func (s *share) take(ctx context.Context) (done func(), err error) {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	done = sync.OnceFunc(func() { <-s.turn })
+	time.AfterFunc(turnFor, done)
+	return done, nil
+}
+
+// inTurn is the turn of the connection that a context is about.
+type inTurn struct{ done func() }
+
+type inTurnKey struct{}
+
+// connected waits for the turn when the server, if there is one, has accepted, and
+// nothing has been said yet; TraceConnectEnd ends it.
+func (p *part) connected(ctx context.Context) (err error) {
+	t, _ := ctx.Value(inTurnKey{}).(*inTurn)
+	if t == nil || t.done != nil { // it is a CancelRequest's; it is the next host's
+		return nil
+	}
+	t.done, err = p.share.take(ctx)
+	return err
+}
 
 func (s *share) join(least int) *part {
 	s.mu.Lock()
@@ -126,8 +166,16 @@ func (p *part) yields() bool {
 // alone (too_many_connections).
 const tooManyConnections = "53300"
 
+// TraceConnectStart makes room for the turn.
+func (p *part) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
+	return context.WithValue(ctx, inTurnKey{}, new(inTurn))
+}
+
 // TraceConnectEnd hears how a dial ended.
-func (p *part) TraceConnectEnd(_ context.Context, end pgx.TraceConnectEndData) {
+func (p *part) TraceConnectEnd(ctx context.Context, end pgx.TraceConnectEndData) {
+	if t, _ := ctx.Value(inTurnKey{}).(*inTurn); t != nil && t.done != nil {
+		t.done()
+	}
 	if end.Err == nil {
 		p.waits.Store(nil)
 	}
@@ -138,10 +186,6 @@ func (p *part) TraceConnectEnd(_ context.Context, end pgx.TraceConnectEndData) {
 }
 
 // The rest of the driver's interface has no use here.
-
-func (p *part) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
-	return ctx
-}
 
 func (p *part) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
 	return ctx

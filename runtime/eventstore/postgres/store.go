@@ -67,7 +67,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{options: o, log: o.Logger, config: config, claims: make(chan struct{}, o.ControlConnections-1)}
+	s := &Store{options: o, log: o.Logger, config: config, claims: make(chan struct{}, o.ControlConnections-1),
+		share: newShare()}
 	if err := s.open(ctx); err != nil {
 		return nil, connectError(config, err)
 	}

@@ -83,7 +83,8 @@ func (p *tap) cancelled(process uint32) bool {
 	return p.cancels[process]
 }
 
-// freezeNextAppend forwards the next append but for its last message, the Sync.
+// freezeNextAppend forwards the next append of events but for its last message, the
+// Sync.
 func (p *tap) freezeNextAppend() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -135,12 +136,14 @@ func (p *tap) forward(server, client net.Conn) {
 	}
 }
 
-// withhold cuts the Sync off an append's messages (Bind, Describe, Execute, Sync).
+// withhold cuts the Sync off an append's messages (Bind, Describe, Execute, Sync). What
+// a new connection rehearses has no events.
 func (p *tap) withhold(message []byte) ([]byte, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sync := []byte{'S', 0, 0, 0, 4}
-	if !p.freeze || !bytes.HasPrefix(message, []byte{'B'}) || !bytes.Contains(message, []byte("leftfold_append\x00")) || !bytes.HasSuffix(message, sync) {
+	if !p.freeze || !bytes.HasPrefix(message, []byte{'B'}) || !bytes.Contains(message, []byte("leftfold_append\x00")) ||
+		!bytes.Contains(message, []byte(`{"time":`)) || !bytes.HasSuffix(message, sync) {
 		return message, false
 	}
 	p.freeze = false
