@@ -51,10 +51,10 @@ var errFew = errors.New("the server has too few connections, and others of this 
 
 func newShare() share { return share{turn: make(chan struct{}, 1)} }
 
-// take waits for the turn to prepare a connection, and gives what ends it. A process that starts
-// makes a dozen at once, and each is several milliseconds of work for the server: side
-// by side they would keep it, for as long as they take together, from what it does for
-// others, which may be to take over the shards that the process had before.
+// take waits for the turn to prepare a connection, and gives what ends it. A process
+// that starts makes a dozen at once, and each is several milliseconds of work for the
+// server: side by side they would keep it, for as long as they take together, from what
+// it does for others, which may be to take over the shards that the process had before.
 func (s *share) take(ctx context.Context) (done func(), err error) {
 	select {
 	case s.turn <- struct{}{}:
