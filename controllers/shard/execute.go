@@ -84,8 +84,9 @@ func (p *pool) placementMembers() []placement.Member {
 		if m.unreachable {
 			continue
 		}
-		ready := m.grantable() && !(swift && p.now.Before(m.slowUntil))
-		member := placement.Member{ID: m.incarnation, Draining: m.draining, Ready: ready}
+		draining := m.draining && !p.mayWait(m)
+		ready := m.grantable() && !(swift && p.now.Before(m.slowUntil)) && draining == m.draining
+		member := placement.Member{ID: m.incarnation, Draining: draining, Ready: ready}
 		if m.seat != nil {
 			member.Pod, member.Node = m.seat.pod.name, m.seat.pod.node
 			member.Zone, member.Revision = m.seat.pod.zone, m.seat.pod.revision
@@ -93,6 +94,28 @@ func (p *pool) placementMembers() []placement.Member {
 		members = append(members, member)
 	}
 	return members
+}
+
+// mayWait tells whether the shards of a member that goes stay with it for a moment, and
+// has a plan made when that is over: where a pod has only just become ready, which is
+// why the other goes when all are replaced. Who goes serves for longer than that anyway,
+// until all callers have heard. The moment is one for each that goes, since where there
+// are many pods, one of them is always new.
+func (p *pool) mayWait(leaving *member) bool {
+	until := leaving.drainingSince.Add(warmFor)
+	if !leaving.connected || !p.now.Before(until) {
+		return false
+	}
+	for _, m := range p.members {
+		if warm := m.since.Add(warmFor); m.grantable() && !m.draining && p.now.Before(warm) {
+			if warm.Before(until) {
+				until = warm
+			}
+			p.wantPlan(until)
+			return true
+		}
+	}
+	return false
 }
 
 // placementShards lists the shards that somebody should own now.

@@ -467,6 +467,35 @@ func TestAPodThatHasOnlyJustComeIsGivenTimeToWarmUp(t *testing.T) {
 	})
 }
 
+func TestAPodThatGoesKeepsItsShardsUntilOneThatHasOnlyJustComeIsWarm(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		old := w.add(2, 1)
+		w.pass(20 * time.Second)
+		before := w.store.epochs()
+		w.add(1, 2)
+		w.pass(200 * time.Millisecond)
+		w.change(func() { old[0].pod.deleted = true })
+		w.pass(warmFor - 300*time.Millisecond)
+		if got := w.store.epochs(); got != before {
+			t.Errorf("%d shards moved before it was warm", got-before)
+		}
+		w.pass(time.Second)
+		if got := w.ownedBy("bank-1-a"); len(got) > 0 {
+			t.Errorf("%v have not moved", got)
+		}
+		// One is new all the time, and is waited for no longer than that.
+		w.change(func() { old[1].pod.deleted = true })
+		for range 4 {
+			w.add(1, 2)
+			w.pass(warmFor / 2)
+		}
+		if got := w.ownedBy("bank-2-a"); len(got) > 0 {
+			t.Errorf("%v have not moved", got)
+		}
+		w.wantFailovers(nil, "", 0)
+	})
+}
+
 func TestANewLeaderMovesNothing(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		pods := w.add(3, 1)

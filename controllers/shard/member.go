@@ -32,8 +32,10 @@ type member struct {
 	// connected: there is a stream to it. ready: it says it takes grants.
 	connected, ready bool
 	// since is when it said that last, not having said it before.
-	since    time.Time
-	draining bool
+	since time.Time
+	// draining: it goes, and is to be emptied; drainingSince is when that was heard.
+	draining      bool
+	drainingSince time.Time
 	// unreachable: its shards were given up, but it may come back.
 	unreachable bool
 	// told holds the shards that it named on this stream, until it has told all.

@@ -75,7 +75,9 @@ func (p *pool) giveUp(m *member) {
 }
 
 func (p *pool) drain(m *member, v liveness.Verdict) {
-	m.draining = true
+	if !m.draining {
+		m.draining, m.drainingSince = true, p.now
+	}
 	if v.Reason == liveness.Reason(liveness.PodDeleted) {
 		m.send(&leftfoldv1.ControlRequest{Kind: &leftfoldv1.ControlRequest_Drain{Drain: &leftfoldv1.Drain{}}})
 	}
