@@ -80,7 +80,7 @@ const (
 	// warmFor is how long a pod that is ready, or heard again, is left alone by such
 	// moves. It still starts in earnest: connections are made, definitions read, its
 	// node is busy with it; and callers of a shard that came in this second would wait
-	// for all that.
+	// for all that. A pod that goes because it has come keeps its shards for as long.
 	warmFor = time.Second
 	// learnMore is how much longer a new leader waits for the others when one more
 	// pod has told what it knows, and learnAtMost how long altogether.
