@@ -101,6 +101,17 @@ func (s *store) owners() map[string]int {
 	return maps.Clone(s.counts)
 }
 
+// forgetClaim undoes a shard's last claim, as a failover to a copy that lags does,
+// and gives back who had the shard before.
+func (s *store) forgetClaim(id placement.ShardID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.rows[id]
+	r.epoch--
+	r.claims = r.claims[:len(r.claims)-1]
+	s.owned(r, r.claims[len(r.claims)-1], r.address)
+}
+
 // remove takes an aggregate out.
 func (s *store) remove(aggregate string) {
 	s.mu.Lock()

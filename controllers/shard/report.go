@@ -9,7 +9,8 @@ import (
 )
 
 // hearShard takes in what has become of a shard on a member. What is said of a
-// lower epoch than known is of the past.
+// lower epoch than known is of the past, unless it is the store's answer to a claim
+// that was just asked for.
 func (p *pool) hearShard(m *member, r *leftfoldv1.ShardReport) {
 	s := p.get(shardID(r.GetShard()))
 	m.progress = p.now
@@ -173,11 +174,19 @@ func (p *pool) hearReleased(m *member, s *shard, r *leftfoldv1.ShardReport, aske
 }
 
 func (p *pool) hearRefused(m *member, s *shard, r *leftfoldv1.ShardReport, asked bool) {
-	switch news := r.GetEpoch() > s.epoch; {
-	case news:
+	switch {
+	case r.GetEpoch() > s.epoch:
 		p.enter(s, idle, "", p.now)
 		p.owned(s, r.GetEpoch(), r.GetOwner())
 		p.settleOwner(s, r.GetAddress())
+	case asked && r.GetEpoch() < s.epoch:
+		// The store has forgotten a claim, as one does that fails over to a copy that
+		// lags. Whoever it takes for the owner may well have gone; the next claim
+		// fences it in any case.
+		p.log.Info("the store has forgotten a claim", "aggregate", s.id.Aggregate, "shard", s.id.Number,
+			"known", s.epoch, "epoch", r.GetEpoch(), "owner", r.GetOwner())
+		p.enter(s, idle, "", p.now)
+		p.owned(s, r.GetEpoch(), "")
 	case asked:
 		p.enter(s, idle, "", p.now)
 		s.avoidAlso(p.now, p.now.Add(avoidSlow), m.incarnation)

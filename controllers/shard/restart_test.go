@@ -329,3 +329,28 @@ func (w *world) wantSteady() {
 		}
 	}
 }
+
+// Epochs repeat where the database fails over to a copy that has not heard of a claim;
+// only tokens differ then. The owner gives the shard up as soon as it has looked.
+func TestAClaimThatTheStoreForgotIsMadeAgain(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		pods := w.add(3, 1)
+		w.pass(5 * time.Second)
+		id := placement.ShardID{Aggregate: "account", Number: 3}
+		w.owner(id).process.fail(id, panicked, "once") // there is a claim before the last
+		before := w.see1(id)
+		owner := w.owner(id)
+		w.store.forgetClaim(id)
+		owner.process.with(func() {
+			owner.process.report(&leftfoldv1.ShardReport{
+				Shard: wireOf(id), State: leftfoldv1.ShardState_SHARD_STATE_RELEASED, Epoch: before.Epoch,
+			})
+		})
+		w.pass(time.Second)
+		after := w.see1(id)
+		if after.State != Owned || after.Epoch != before.Epoch {
+			t.Errorf("before %+v, after %+v", before, after)
+		}
+		w.wantOwned(pods...)
+	})
+}
