@@ -38,20 +38,30 @@ func waitForKinds(t *testing.T) {
 	}
 }
 
-// removeKinds takes the definitions away, so that another test can begin anew. The
-// API server deletes their objects first. When it cannot yet, for it has only just
-// begun to serve a kind, it tries again after pauses that grow to minutes, but at
-// once when the definition changes: so it is changed.
+// removeKinds takes the definitions away, so that another test can begin anew.
 func removeKinds(t *testing.T) {
 	t.Helper()
-	var names []string
+	kubectl(t, append([]string{"delete", "--ignore-not-found", "--wait=false"}, definitions()...)...)
+	waitForNoKinds(t)
+}
+
+// definitions names those of all five kinds.
+func definitions() (names []string) {
 	for _, kind := range kinds {
 		names = append(names, "crd/"+kind+".leftfold.io")
 	}
-	kubectl(t, append([]string{"delete", "--ignore-not-found", "--wait=false"}, names...)...)
+	return names
+}
+
+// waitForNoKinds waits until the definitions that are being deleted are gone. The API
+// server deletes their objects first. When it cannot yet, for it has only just begun to
+// serve a kind, it tries again after pauses that grow to minutes, but at once when the
+// definition changes: so it is changed.
+func waitForNoKinds(t *testing.T) {
+	t.Helper()
 	left := ""
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
-		left = kubectl(t, append([]string{"get", "--ignore-not-found", "-o", "name"}, names...)...)
+		left = kubectl(t, append([]string{"get", "--ignore-not-found", "-o", "name"}, definitions()...)...)
 		if left == "" {
 			return
 		}
@@ -207,10 +217,6 @@ func TestWithoutKeepTheKindsGoWithTheRelease(t *testing.T) {
 	install(t, "leftfold", "charts/leftfold", "--set", "crds.keep=false")
 	t.Cleanup(func() { removeKinds(t) })
 	waitForKinds(t)
-	helm(t, "uninstall", "leftfold", "-n", "leftfold-system", "--wait", "--timeout", "4m")
-	for _, kind := range kinds {
-		if out := kubectl(t, "get", "crd", kind+".leftfold.io", "--ignore-not-found", "-o", "name"); out != "" {
-			t.Errorf("%s is still there", strings.TrimSpace(out))
-		}
-	}
+	uninstall(t, "leftfold")
+	waitForNoKinds(t)
 }
