@@ -76,9 +76,6 @@ const (
 	// ReasonSchemaTooNew: the tables were written by a newer release than this
 	// one can read. Stalled.
 	ReasonSchemaTooNew = "SchemaTooNew"
-	// ReasonStoreWentBack: the store is behind what it acknowledged, as after a
-	// restore of an older state. Stalled, until a person decides.
-	ReasonStoreWentBack = "StoreWentBack"
 	// ReasonMigrating: the tables are being brought to this release. On
 	// Reconciling.
 	ReasonMigrating = "Migrating"
@@ -126,6 +123,11 @@ const (
 	// ReasonRestartsExhausted: the shard failed on every pod it was tried on,
 	// five times in a row. Stalled.
 	ReasonRestartsExhausted = "RestartsExhausted"
+	// ReasonStoreWentBack: the store has lost events of the shard that were
+	// acknowledged, as after a failover to a copy that lagged, or a restore of an
+	// older state. Stalled, on the Shard and its Aggregate, for as long as the
+	// process lives that knows it: to go on without them, delete its pod.
+	ReasonStoreWentBack = "StoreWentBack"
 )
 
 // Reasons of a Projection.

@@ -114,9 +114,24 @@ func TestHowAnAggregateFares(t *testing.T) {
 			arrange: func(r *rig) {
 				r.bank()
 				r.account()
-				r.sees(func(v *shard.View) { v.Shards[1].State, v.Shards[1].Message = shard.Stalled, "apply panicked" })
+				r.sees(func(v *shard.View) {
+					s := &v.Shards[1]
+					s.State, s.Reason, s.Message = shard.Stalled, v1alpha1.ReasonRestartsExhausted, "apply panicked"
+				})
 			},
 			reason: v1alpha1.ReasonRestartsExhausted, status: kstatus.FailedStatus, words: []string{"shard 1", "apply panicked"}, accepted: 1, owned: new(int32(1)),
+		}, {
+			name: "the store has lost events of a shard",
+			arrange: func(r *rig) {
+				r.bank()
+				r.account()
+				r.sees(func(v *shard.View) {
+					s := &v.Shards[1]
+					s.State, s.Reason, s.Message = shard.Stalled, v1alpha1.ReasonStoreWentBack, "Pod bank-x says: found 10"
+				})
+			},
+			reason: v1alpha1.ReasonStoreWentBack, status: kstatus.FailedStatus,
+			words: []string{"shard 1", "delete the pod", "Pod bank-x says: found 10"}, accepted: 1, owned: new(int32(1)),
 		}, {
 			name: "a shard moves as planned, which callers hardly notice",
 			arrange: func(r *rig) {

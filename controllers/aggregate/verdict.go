@@ -80,8 +80,7 @@ func judgeShards(s *scope) *status.Verdict {
 	shards := s.view.ShardsOf(s.object.Name)
 	for _, each := range shards {
 		if each.State == shard.Stalled {
-			return verdict(status.Stalled(v1alpha1.ReasonRestartsExhausted,
-				fmt.Sprintf("shard %d failed on every pod it was tried on, and is tried again when the Aggregate changes; last: %s", each.Number, each.Message)))
+			return verdict(status.Stalled(each.Reason, fmt.Sprintf("shard %d %s", each.Number, each.Stall())))
 		}
 	}
 	if n := owned(s); int(n) < len(shards) || len(shards) == 0 {

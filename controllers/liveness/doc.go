@@ -21,6 +21,8 @@
 //	it says a shard failed                        RestartShard: on the same pod, then
 //	                                              on others, backing off
 //	... after 5 restarts in a row                 StallShard
+//	... since the store lost events that it       StallShard, at once
+//	    knows to be acknowledged
 //	Ready=False for long                          DeletePod
 //	all of its shards fail, for a while           DeletePod
 //	... either, at more than half of the members  Held: the fault is not the pods'
@@ -58,6 +60,10 @@
 // the pod that has it; the next ones elsewhere, after Backoff, twice that, and so
 // on up to MaxBackoff. A shard that is stalled stays so until it is served after
 // all, or [Retry] gives it a new start.
+//
+// A store that went back is another matter: who does not know what it had would go
+// on without it. Such a shard is tried again by the member that knows, on [Retry], or
+// elsewhere once that has [Left], which a person brings about.
 //
 // # Verdicts are told once
 //

@@ -36,9 +36,12 @@ func (o Joined) observe(t *Tracker, now time.Time) {
 	}
 }
 
-func (o Left) observe(t *Tracker, _ time.Time) {
+func (o Left) observe(t *Tracker, now time.Time) {
 	delete(t.members, o.Member)
 	for _, s := range t.shards {
+		if s.knownBy(o.Member) { // nobody does any more
+			s.tries, s.stalled, s.first, s.due = 1, false, now, now
+		}
 		s.memberLeft(o.Member)
 	}
 }

@@ -75,6 +75,8 @@ const (
 	// StoreRefused: the store refused what it wrote, for another reason than an
 	// old epoch.
 	StoreRefused ShardCause = "StoreRefused"
+	// WentBack: the store has lost events that the member knows to be acknowledged.
+	WentBack ShardCause = "WentBack"
 )
 
 // ShardServed tells that the member serves the shard. To be told when it begins;

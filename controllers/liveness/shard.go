@@ -26,7 +26,9 @@ func (o ShardFailed) observe(t *Tracker, now time.Time) {
 	if m == nil {
 		return
 	}
-	m.shardFailed(o.Shard, now)
+	if o.Cause != WentBack { // that is no fault of the pod's, and it may be the only one that knows
+		m.shardFailed(o.Shard, now)
+	}
 	s := t.shards[o.Shard]
 	if s == nil {
 		s = &shard{id: o.Shard, first: now, failedOn: map[string]bool{}}
@@ -40,6 +42,11 @@ func (o ShardFailed) observe(t *Tracker, now time.Time) {
 	}
 	s.last, s.servedBy, s.elsewhere = o, "", s.failedOn[o.Member]
 	s.failedOn[o.Member] = true
+	if o.Cause == WentBack {
+		s.stalled = true
+		t.tell(s.verdict(StallShard, StoreWentBack, s.tries))
+		return
+	}
 	s.tries++
 	if s.tries > t.settings.MaxRestarts {
 		s.stalled = true
@@ -92,7 +99,7 @@ func (o ShardReleased) observe(t *Tracker, _ time.Time) {
 func (o Retry) observe(t *Tracker, now time.Time) {
 	s := t.shards[o.Shard]
 	switch {
-	case s == nil:
+	case s == nil, s.knownBy(s.last.Member) && t.present(s.last.Member) == nil:
 	case s.servedBy == "" && (s.stalled || !s.due.IsZero()):
 		s.tries, s.stalled, s.first, s.due = 1, false, now, now
 		s.elsewhere = t.present(s.last.Member) == nil
@@ -100,6 +107,11 @@ func (o Retry) observe(t *Tracker, now time.Time) {
 	default:
 		delete(t.shards, o.Shard)
 	}
+}
+
+// knownBy: the shard waits for a person, since the member knows that events are gone.
+func (s *shard) knownBy(member string) bool {
+	return s.stalled && s.last.Cause == WentBack && s.last.Member == member
 }
 
 // shardsMoveOn: a member is given up, so no restart happens there.

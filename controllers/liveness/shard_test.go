@@ -102,6 +102,18 @@ func TestAFailedShardIsRestarted(t *testing.T) {
 		w.sees(served("a", first))
 		w.wants(w.sees(failed("a", first)), "a/account-1 StallShard RestartsExhausted 0s #5 [a]")
 	})
+	t.Run("not when its store went back, for others might not know", func(t *testing.T) {
+		w := watching(t, "a", "b", "c")
+		behind := liveness.ShardFailed{Member: "a", Shard: first, Cause: liveness.WentBack}
+		w.wants(w.sees(behind), "a/account-1 StallShard StoreWentBack 0s")
+		w.wants(w.pass(10 * time.Minute)) // its pod is not deleted for that either
+		w.wants(w.sees(liveness.Retry{Shard: first}), "a/account-1 RestartShard ShardFailed 10m0s SamePod#1 []")
+		w.wants(w.sees(behind), "a/account-1 StallShard StoreWentBack 10m0s #1 [a]")
+		w.silence("a")
+		w.wants(w.pass(2*second), "a Unreachable Unreachable 10m0s")
+		w.wants(w.sees(liveness.Retry{Shard: first}))
+		w.wants(w.sees(liveness.Left{Member: "a"}), "a/account-1 RestartShard ShardFailed 10m2s AnotherPod#1 [a]")
+	})
 	t.Run("waits grow to 30 s and no further", func(t *testing.T) {
 		tracker := liveness.New(liveness.Settings{MaxRestarts: 100})
 		now := epoch

@@ -29,7 +29,7 @@ const (
 )
 
 // Reason says why. The first three are the API's FailoverReasons and
-// RestartsExhausted its condition reason, letter by letter.
+// RestartsExhausted and StoreWentBack condition reasons, letter by letter.
 type Reason string
 
 const (
@@ -41,6 +41,8 @@ const (
 	ShardHasFailed Reason = "ShardFailed"
 	// RestartsExhausted: it failed again after the last restart.
 	RestartsExhausted Reason = "RestartsExhausted"
+	// StoreWentBack: it failed for that, and others might not know.
+	StoreWentBack Reason = "StoreWentBack"
 	// ConnectionRefused: once; a redial tells more.
 	ConnectionRefused Reason = "ConnectionRefused"
 	// HeardAgain: the member answered.

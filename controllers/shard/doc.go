@@ -60,7 +60,8 @@
 //	                 for 12 s: grant      v                   v  v       |
 //	                                   claiming           claiming  stalled
 //	                                                                     |
-//	                                          its definition changes: claiming
+//	                     its definition changes, or the pod that knows what the
+//	                     store has lost is gone: claiming
 //
 // A planned move chooses the target before the release, so that the grant follows
 // the release at once. An owner that does not let go loses the shard to the fence.

@@ -254,6 +254,8 @@ func shardCause(c leftfoldv1.FailureCause) liveness.ShardCause {
 		return liveness.Panicked
 	case leftfoldv1.FailureCause_FAILURE_CAUSE_STUCK:
 		return liveness.Stuck
+	case leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_WENT_BACK:
+		return liveness.WentBack
 	default:
 		return liveness.StoreRefused
 	}

@@ -330,6 +330,58 @@ func (w *world) wantSteady() {
 	}
 }
 
+func TestAShardWhoseStoreWentBackWaitsForAPerson(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		w.add(3, 1)
+		w.pass(5 * time.Second)
+		id := placement.ShardID{Aggregate: "account", Number: 3}
+		knows := w.owner(id)
+		behind := leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_WENT_BACK
+		knows.process.with(func() {
+			knows.process.ails = func(placement.ShardID) *leftfoldv1.ShardReport {
+				return &leftfoldv1.ShardReport{Cause: behind, Detail: "acknowledged up to 12, found 10"}
+			}
+		})
+		for _, each := range w.ownedBy(knows.process.incarnation) {
+			knows.process.fail(each, behind, "acknowledged up to 12, found 10")
+		}
+		wantStalled := func(when string) {
+			t.Helper()
+			s := w.see1(id)
+			if s.State != Stalled || s.Reason != v1alpha1.ReasonStoreWentBack ||
+				s.Message != "Pod "+knows.pod.name+" says: acknowledged up to 12, found 10" {
+				t.Errorf("%s: %+v", when, s)
+			}
+			if r := w.store.row(id); r.owner != knows.process.incarnation {
+				t.Errorf("%s: %q has it", when, r.owner)
+			}
+		}
+		epoch := w.store.row(id).epoch
+		w.pass(10 * time.Minute)
+		wantStalled("after 10 minutes")
+		if got := w.store.row(id).epoch; got != epoch {
+			t.Errorf("it was claimed %d times more", got-epoch)
+		}
+		w.newLeader(nil, time.Second)
+		w.pass(time.Minute)
+		wantStalled("under a new leader")
+		for _, p := range w.order {
+			p.process.define("account", 2)
+		}
+		w.pass(time.Minute)
+		wantStalled("after its definition changed")
+		if got := w.deletedPods(); len(got) > 0 {
+			t.Errorf("deleted pods are %v", got)
+		}
+
+		w.kill(knows)
+		w.pass(time.Second)
+		if s := w.see1(id); s.State != Owned || s.Owner == knows.pod.name+"-a" {
+			t.Errorf("without the process that knows: %+v", s)
+		}
+	})
+}
+
 // Epochs repeat where the database fails over to a copy that has not heard of a claim;
 // only tokens differ then. The owner gives the shard up as soon as it has looked.
 func TestAClaimThatTheStoreForgotIsMadeAgain(t *testing.T) {

@@ -121,7 +121,7 @@ func (p *pool) showShard(s *shard) Shard {
 	}
 	switch {
 	case s.phase == stalled:
-		v.State, v.Reason = Stalled, v1alpha1.ReasonRestartsExhausted
+		v.State, v.Reason = Stalled, s.stalledFor
 	case s.phase == releasing, s.phase == claiming && s.planned && s.epoch > 0:
 		v.State, v.Reason = HandingOff, v1alpha1.ReasonHandingOff
 	case s.phase == claiming:

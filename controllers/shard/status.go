@@ -50,7 +50,7 @@ func verdictOf(seen *Shard) verdict.Verdict {
 	case HandingOff:
 		return verdict.Progressing(seen.Reason, "The shard moves from one pod to another, as planned.")
 	case Stalled:
-		return verdict.Stalled(seen.Reason, "The shard failed on every pod it was tried on, and is tried again when its Aggregate changes. It says: "+seen.Message)
+		return verdict.Stalled(seen.Reason, "The shard "+seen.Stall())
 	}
 	message := "No pod serves the shard."
 	if seen.Message != "" {

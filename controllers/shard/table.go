@@ -56,6 +56,8 @@ type shard struct {
 	load     float64
 	restarts int32
 	message  string
+	// stalledFor is the condition reason of a stalled one.
+	stalledFor string
 	// outage is the failover under way, failover the last one that ended.
 	outage   *outage
 	failover *Failover

@@ -117,7 +117,8 @@ func (p *pool) restart(v liveness.Verdict) {
 	m := p.members[v.Member]
 	p.log.Info("a shard is restarted", "aggregate", s.id.Aggregate, "shard", s.id.Number,
 		"try", v.Try, "place", v.Place, "cause", v.Cause)
-	if v.Place == liveness.SamePod && m.grantable() && !m.draining {
+	able := m.grantable() || v.Cause == liveness.WentBack && m != nil && m.connected // what it knows, no other may know
+	if v.Place == liveness.SamePod && able && !m.draining {
 		p.grant(s, m)
 		return
 	}
@@ -132,10 +133,13 @@ func (p *pool) stall(v liveness.Verdict) {
 	if s == nil || s.phase != failing {
 		return
 	}
-	s.message = v.Detail
+	s.message, s.stalledFor = v.Detail, string(v.Reason)
+	if m := p.members[v.Member]; v.Cause == liveness.WentBack && m != nil {
+		s.message = "Pod " + p.podName(m) + " says: " + v.Detail
+	}
 	p.enter(s, stalled, "", p.now)
-	p.log.Info("a shard is stalled: it failed after every restart", "aggregate", s.id.Aggregate, "shard", s.id.Number,
-		"cause", v.Cause, "detail", v.Detail)
+	p.log.Info("a shard is stalled", "aggregate", s.id.Aggregate, "shard", s.id.Number, "reason", v.Reason,
+		"cause", v.Cause, "detail", s.message)
 	p.changed()
 }
 

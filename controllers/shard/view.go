@@ -61,7 +61,8 @@ const (
 	Owned State = "Owned"
 	// HandingOff: it moves from one living pod to another, as planned.
 	HandingOff State = "HandingOff"
-	// Stalled: it failed after every restart, and no more are made.
+	// Stalled: it failed after every restart, or a restart would lose what a pod
+	// knows to be lost; no more are made.
 	Stalled State = "Stalled"
 )
 
@@ -82,10 +83,20 @@ type Shard struct {
 	// LastFailover is the latest unplanned move; nil: there was none.
 	LastFailover *Failover
 	// Reason is one of the API's condition reasons: Owned, Unowned, Claiming,
-	// HandingOff, RestartsExhausted.
+	// HandingOff, RestartsExhausted, StoreWentBack.
 	Reason string
 	// Message says more, for people.
 	Message string
+}
+
+// Stall says of a stalled shard why nothing more is tried, and what ends that: what
+// follows its name in a sentence, and what it said itself.
+func (s *Shard) Stall() string {
+	if s.Reason == v1alpha1.ReasonStoreWentBack {
+		return "stays closed: the store has lost events of it that were acknowledged. Bring them back and change its Aggregate, " +
+			"or delete the pod that knows of them, and it goes on without. " + s.Message
+	}
+	return "failed on every pod it was tried on, and is tried again when its Aggregate changes. It says: " + s.Message
 }
 
 // Failover is an unplanned move of a shard.

@@ -73,9 +73,12 @@ func (p *pod) tellNotTaken(name control.Shard, expected int64, err error) {
 		return // the process ends
 	}
 	p.log.Warn("a shard could not be taken", "aggregate", name.Aggregate, "shard", name.Number, "error", err)
+	cause, epoch := leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_REFUSED, expected
+	if errors.Is(err, shard.ErrStoreWentBack) {
+		cause, epoch = causeOf(err), expected+1 // it was claimed: only the owner's head is sure
+	}
 	p.tell(&leftfoldv1.ShardReport{
-		Shard: name.Message(), State: leftfoldv1.ShardState_SHARD_STATE_FAILED, Epoch: expected,
-		Cause: leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_REFUSED, Detail: err.Error(),
+		Shard: name.Message(), State: leftfoldv1.ShardState_SHARD_STATE_FAILED, Epoch: epoch, Cause: cause, Detail: err.Error(),
 	})
 }
 
@@ -132,6 +135,8 @@ func causeOf(err error) leftfoldv1.FailureCause {
 		return leftfoldv1.FailureCause_FAILURE_CAUSE_STUCK
 	case errors.Is(err, shard.ErrNotOwner):
 		return leftfoldv1.FailureCause_FAILURE_CAUSE_UNSPECIFIED
+	case errors.Is(err, shard.ErrStoreWentBack):
+		return leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_WENT_BACK
 	}
 	return leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_REFUSED
 }

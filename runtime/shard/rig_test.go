@@ -33,6 +33,7 @@ type rigged struct {
 	append      func(b []eventstore.Batch, next func() []eventstore.AppendResult) []eventstore.AppendResult
 	check       func(next func() ([]bool, error)) ([]bool, error)
 	claim       func(r eventstore.ClaimRequest, next func() (eventstore.ShardState, error)) (eventstore.ShardState, error)
+	row         func(next func() (eventstore.ShardState, error)) (eventstore.ShardState, error)
 	readEntity  func(entity string, next func() ([]eventstore.Event, error)) ([]eventstore.Event, error)
 	save        func()             // before snapshots are saved
 	batches     []eventstore.Batch // all that were sent
@@ -56,6 +57,17 @@ func (r *rigged) Append(ctx context.Context, b []eventstore.Batch) []eventstore.
 	next := func() []eventstore.AppendResult { return r.Store.Append(ctx, b) }
 	if hook != nil {
 		return hook(b, next)
+	}
+	return next()
+}
+
+func (r *rigged) Shard(ctx context.Context, id eventstore.ShardID) (eventstore.ShardState, error) {
+	r.mu.Lock()
+	hook := r.row
+	r.mu.Unlock()
+	next := func() (eventstore.ShardState, error) { return r.Store.Shard(ctx, id) }
+	if hook != nil {
+		return hook(next)
 	}
 	return next()
 }

@@ -21,7 +21,8 @@ import (
 //	 |    '- anything else: the store went back
 //	 '- refused: another process owns the shard, and its claim fenced the old
 //	      epoch. The log at the batch's positions tells: its hashes are there, so
-//	      it is in; or they are not, and never will be. The shard stops.
+//	      it is in; or they are not, and never will be. The shard stops. A head
+//	      below what was acknowledged: the store went back.
 
 // claimed is the result of a claim.
 type claimed struct {
@@ -64,6 +65,9 @@ func (s *Shard) settled(n int64, c claimed) {
 	s.settling = false
 	b := s.inflight
 	switch {
+	case c.lost && c.err == nil && c.row.Head < s.head:
+		s.wentBack(c.row) // whoever came after this owner has no less
+		return
 	case c.lost && c.err == nil:
 		if b != nil && b.flying && len(c.at) > 0 && len(b.events) > 0 && c.at[0].Hash == b.events[0].Hash {
 			s.appended(b)

@@ -214,6 +214,33 @@ func TestAStoreThatWentBackIsRefused(t *testing.T) {
 			}
 		})
 	})
+	t.Run("when a settling claim is refused by a store that has an older head", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t)
+			r.must("a", "Open", "")
+			r.must("a", "Deposit", `{"amount":1}`)
+			r.store.set(func() {
+				r.store.claim = func(eventstore.ClaimRequest, func() (eventstore.ShardState, error)) (eventstore.ShardState, error) {
+					return eventstore.ShardState{}, eventstore.ErrRefused
+				}
+				r.store.row = func(next func() (eventstore.ShardState, error)) (eventstore.ShardState, error) {
+					row, err := next()
+					row.Epoch, row.Head = row.Epoch-1, row.Head-1
+					return row, err
+				}
+			})
+			r.once(func(b []eventstore.Batch, _ func() []eventstore.AppendResult) []eventstore.AppendResult {
+				return all(b, eventstore.Unknown)
+			})
+			if got := r.send(r.command("a", "Deposit", `{"amount":5}`)); got.err == nil {
+				t.Fatal("a command succeeded")
+			}
+			<-r.s.Done()
+			if !errors.Is(r.s.Err(), shard.ErrStoreWentBack) {
+				t.Errorf("got %v", r.s.Err())
+			}
+		})
+	})
 	t.Run("when the shard is opened again and its head has another hash", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t)

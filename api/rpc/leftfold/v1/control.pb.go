@@ -104,6 +104,9 @@ const (
 	// The store refused what it wrote, for another reason than an old epoch, or
 	// could not be reached.
 	FailureCause_FAILURE_CAUSE_STORE_REFUSED FailureCause = 3
+	// The store has lost events that this process knows to be acknowledged. Another
+	// one may not know it, and would go on without them.
+	FailureCause_FAILURE_CAUSE_STORE_WENT_BACK FailureCause = 4
 )
 
 // Enum value maps for FailureCause.
@@ -113,12 +116,14 @@ var (
 		1: "FAILURE_CAUSE_PANICKED",
 		2: "FAILURE_CAUSE_STUCK",
 		3: "FAILURE_CAUSE_STORE_REFUSED",
+		4: "FAILURE_CAUSE_STORE_WENT_BACK",
 	}
 	FailureCause_value = map[string]int32{
-		"FAILURE_CAUSE_UNSPECIFIED":   0,
-		"FAILURE_CAUSE_PANICKED":      1,
-		"FAILURE_CAUSE_STUCK":         2,
-		"FAILURE_CAUSE_STORE_REFUSED": 3,
+		"FAILURE_CAUSE_UNSPECIFIED":     0,
+		"FAILURE_CAUSE_PANICKED":        1,
+		"FAILURE_CAUSE_STUCK":           2,
+		"FAILURE_CAUSE_STORE_REFUSED":   3,
+		"FAILURE_CAUSE_STORE_WENT_BACK": 4,
 	}
 )
 
@@ -1927,12 +1932,13 @@ const file_leftfold_v1_control_proto_rawDesc = "" +
 	"\x14SHARD_STATE_DRAINING\x10\x03\x12\x18\n" +
 	"\x14SHARD_STATE_RELEASED\x10\x04\x12\x17\n" +
 	"\x13SHARD_STATE_REFUSED\x10\x05\x12\x16\n" +
-	"\x12SHARD_STATE_FAILED\x10\x06*\x83\x01\n" +
+	"\x12SHARD_STATE_FAILED\x10\x06*\xa6\x01\n" +
 	"\fFailureCause\x12\x1d\n" +
 	"\x19FAILURE_CAUSE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16FAILURE_CAUSE_PANICKED\x10\x01\x12\x17\n" +
 	"\x13FAILURE_CAUSE_STUCK\x10\x02\x12\x1f\n" +
-	"\x1bFAILURE_CAUSE_STORE_REFUSED\x10\x032W\n" +
+	"\x1bFAILURE_CAUSE_STORE_REFUSED\x10\x03\x12!\n" +
+	"\x1dFAILURE_CAUSE_STORE_WENT_BACK\x10\x042W\n" +
 	"\x0eControlService\x12E\n" +
 	"\aControl\x12\x1b.leftfold.v1.ControlRequest\x1a\x19.leftfold.v1.ControlReply(\x010\x01B\xa9\x01\n" +
 	"\x0fcom.leftfold.v1B\fControlProtoP\x01Z;github.com/leftfold/leftfold/api/rpc/leftfold/v1;leftfoldv1\xa2\x02\x03LXX\xaa\x02\vLeftfold.V1\xca\x02\vLeftfold\\V1\xe2\x02\x17Leftfold\\V1\\GPBMetadata\xea\x02\fLeftfold::V1b\x06proto3"
