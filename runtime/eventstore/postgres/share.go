@@ -21,9 +21,13 @@ import (
 type share struct {
 	// turn has one while a connection is being prepared.
 	turn chan struct{}
+	// ctx ends when the store closes; then nothing is given any more.
+	ctx    context.Context
+	cancel context.CancelFunc
 
 	mu    sync.Mutex
 	parts []*part
+	gives sync.WaitGroup
 }
 
 // part is a pool's: what hears of its connections, as the driver's tracer.
@@ -49,7 +53,20 @@ const turnFor = 100 * time.Millisecond
 // errFew is told where the server would refuse as well, or another pool starve.
 var errFew = errors.New("the server has too few connections, and others of this process have none")
 
-func newShare() share { return share{turn: make(chan struct{}, 1)} }
+func newShare() *share {
+	s := &share{turn: make(chan struct{}, 1)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// close returns when no pool is giving. It has to come before the pools are closed: a
+// closed one gives nothing, for as long as it is asked.
+func (s *share) close() {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	s.gives.Wait()
+}
 
 // take waits for the turn to prepare a connection, and gives what ends it. A process
 // that starts makes a dozen at once, and each is several milliseconds of work for the
@@ -113,6 +130,9 @@ func (p *part) refused() {
 	p.waits.Store(&until)
 	p.share.mu.Lock()
 	defer p.share.mu.Unlock()
+	if p.share.ctx.Err() != nil {
+		return
+	}
 	var giver *part
 	most := 0
 	for _, other := range p.share.parts {
@@ -121,7 +141,7 @@ func (p *part) refused() {
 		}
 	}
 	if giver != nil && giver.gives.CompareAndSwap(false, true) {
-		go giver.give(until)
+		p.share.gives.Go(func() { giver.give(until) })
 	}
 }
 
@@ -130,7 +150,7 @@ func (p *part) refused() {
 // that moment dials.)
 func (p *part) give(until time.Time) {
 	defer p.gives.Store(false)
-	ctx, cancel := context.WithDeadline(context.Background(), until)
+	ctx, cancel := context.WithDeadline(p.share.ctx, until)
 	defer cancel()
 	for ctx.Err() == nil {
 		conn, err := p.pool.Load().Acquire(ctx)

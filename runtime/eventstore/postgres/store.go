@@ -30,7 +30,7 @@ type Store struct {
 	query      *pgxpool.Pool
 	projection *pgxpool.Pool
 	appends    *appender
-	share      share
+	share      *share
 	migrated   atomic.Bool
 	// claims bounds the claims that may wait in the server, so that one control
 	// connection is always left.
@@ -165,6 +165,7 @@ func (s *Store) ServerConnections(ctx context.Context) (int, error) {
 // were abandoned lose their connection; the server finishes them by itself.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
+		s.share.close()
 		if s.appends != nil {
 			s.appends.close()
 		}

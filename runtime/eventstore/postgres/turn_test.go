@@ -67,3 +67,36 @@ func TestAConnectionWaitsForItsTurn(t *testing.T) {
 		defer conn.Release()
 	}
 }
+
+func TestNothingIsGivenOnceTheStoreCloses(t *testing.T) {
+	config, err := parseURL(Options{URL: pgtest.URL(t), ConnectTimeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newShare()
+	giver, without := s.join(1), s.join(1)
+	pool, err := poolSpec{size: 2, part: giver}.open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	for range 2 { // which are at work all the time
+		conn, err := pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Release()
+	}
+	without.refused()
+	if !giver.gives.Load() {
+		t.Fatal("the pool that has two was not asked for one")
+	}
+	s.close()
+	if giver.gives.Load() {
+		t.Error("the pool is still asked for one")
+	}
+	without.refused()
+	if giver.gives.Load() {
+		t.Error("the pool is asked again")
+	}
+}
