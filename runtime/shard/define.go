@@ -42,9 +42,9 @@ func (s *Shard) swapDefinition() {
 	s.showState()
 }
 
-// scheduleAll sees to the queues of all entities.
+// scheduleAll sees to the queues of all entities, those first that have waited for longest.
 func (s *Shard) scheduleAll() {
-	for _, e := range s.entities {
+	for e := s.uses.oldest; e != nil; e = e.newer {
 		if e.waiting() > 0 || len(e.readers) > 0 {
 			s.schedule(e)
 		}

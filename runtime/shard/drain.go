@@ -9,10 +9,13 @@ import (
 // Drain gives the shard away, in this order: snapshot the hot entities while
 // still serving, stop taking, commit what is decided, release. What was taken
 // and not decided is answered ErrNotOwner, and may be sent to the next owner.
-// It is idempotent. When ctx ends first, the shard stops as it is: then a batch
-// in flight is answered OutcomeUnknown, and the release is missing, which costs
-// the next owner nothing.
+// It is idempotent. When ctx ends first, or has ended before, the shard stops as it
+// is: then a batch in flight is answered OutcomeUnknown, and the release is missing,
+// which costs the next owner nothing.
 func (s *Shard) Drain(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return s.abandon(ctx)
+	}
 	hot := make(chan (<-chan struct{}), 1)
 	s.post(func() {
 		if s.ended || s.draining {
@@ -34,12 +37,20 @@ func (s *Shard) Drain(ctx context.Context) error {
 	select {
 	case <-s.done:
 	case <-ctx.Done():
-		s.post(func() { s.end(ErrClosed) })
-		s.cancel()
-		<-s.done
-		return fmt.Errorf("drain shard %s: %w", s.id, ctx.Err())
+		return s.abandon(ctx)
 	}
 	return s.err
+}
+
+// abandon stops the shard as it is, because there is no time left to drain it.
+func (s *Shard) abandon(ctx context.Context) error {
+	s.post(func() { s.end(ErrClosed) })
+	s.cancel()
+	<-s.done
+	if s.err == nil {
+		return nil // it had been drained
+	}
+	return fmt.Errorf("drain shard %s: %w", s.id, ctx.Err())
 }
 
 func (s *Shard) startDrain() {

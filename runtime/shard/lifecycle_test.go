@@ -128,6 +128,28 @@ func TestADrainThatTakesTooLongStopsTheShardAsItIs(t *testing.T) {
 	})
 }
 
+func TestADrainWithoutTimeStopsTheShardAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.must("a", "Open", "")
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := r.s.Drain(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if err := r.s.Err(); !errors.Is(err, shard.ErrClosed) {
+			t.Errorf("it ended with %v", err)
+		}
+		stored, err := r.store.LoadEntity(t.Context(), r.id.Aggregate, "a", 1)
+		if err != nil || stored.Snapshot.Version != 0 || r.row().Owner == "" {
+			t.Errorf("it was drained: %v, %+v, owner %q", err, stored.Snapshot, r.row().Owner)
+		}
+		r.open()
+		wantNone(t, r.s.Drain(t.Context()))
+		wantNone(t, r.s.Drain(ended)) // there is nothing left to stop
+	})
+}
+
 func TestCloseIsIdempotentAndEndsEverything(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)

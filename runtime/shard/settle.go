@@ -76,6 +76,9 @@ func (s *Shard) settled(n int64, c claimed) {
 		}
 		s.lose("another process claimed it")
 		return
+	case c.err != nil && s.ctx.Err() != nil:
+		s.end(ErrClosed) // which is why the claim failed
+		return
 	case c.err != nil:
 		s.end(fmt.Errorf("settle an append: %w", c.err))
 		return

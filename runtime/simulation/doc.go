@@ -4,7 +4,7 @@
 //
 //	go test ./runtime/simulation                     500 seeds
 //	go test ./runtime/simulation -seeds=20000        more of them
-//	go test ./runtime/simulation -seed=17            one seed, as a failure names it
+//	go test ./runtime/simulation -seed=17 -cpu=1     one seed, as a failure names it
 //	go test -tags faults ./runtime/simulation -run RemovedGuard -v
 //	                                                 each guard taken out alone
 //
@@ -39,10 +39,12 @@
 // Whatever is left to chance is drawn from the seed by who acts, on what, for the
 // how-manieth time, not from one sequence that all would share; and every wait
 // has its own number of nanoseconds, so that no two things happen at one instant.
-// TestASeedRepeatsItsRun holds it to that. Every fourth seed has two shards, and
-// there it holds only almost: whether the batches of both meet in one append is up
-// to the scheduler of Go. Run such a seed several times (-count). A new version of
-// Go or of the code gives other runs for the same seeds.
+// Within a host one thing still sets off several, whose order is up to the scheduler
+// of Go: -cpu=1 makes it nearly always the same, and TestASeedRepeatsItsRun holds
+// seeds to that. Every fourth seed has two shards, and there the order in which a
+// host meets them is chance as well. A run that does not come again takes -count,
+// and a finding of many runs at once may want both processors. A new version of Go
+// or of the code gives other runs for the same seeds.
 //
 // # Guards
 //
