@@ -430,6 +430,13 @@ func (p *process) giveUp(id placement.ShardID, epoch int64) {
 	if p.clings != nil && p.clings(id) {
 		return
 	}
+	if p.ails != nil { // found out when it compares the store, to release
+		if failed := p.ails(id); failed.GetCause() == leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_WENT_BACK {
+			failed.Shard, failed.Epoch, failed.State = wire, epoch, leftfoldv1.ShardState_SHARD_STATE_FAILED
+			p.report(failed)
+			return
+		}
+	}
 	p.store.release(id, epoch, p.incarnation)
 	p.report(&leftfoldv1.ShardReport{Shard: wire, State: leftfoldv1.ShardState_SHARD_STATE_RELEASED, Epoch: epoch})
 }

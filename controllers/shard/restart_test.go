@@ -382,6 +382,36 @@ func TestAShardWhoseStoreWentBackWaitsForAPerson(t *testing.T) {
 	})
 }
 
+// Who gives a shard away compares the store first, and keeps it when something is lost.
+func TestAShardWhoseStoreWentBackIsNotMoved(t *testing.T) {
+	inWorld(t, bank, func(w *world) {
+		knows := w.add(1, 1)[0]
+		w.pass(5 * time.Second)
+		has := w.ownedBy(knows.process.incarnation)
+		knows.process.with(func() {
+			knows.process.ails = func(placement.ShardID) *leftfoldv1.ShardReport {
+				return &leftfoldv1.ShardReport{
+					Cause: leftfoldv1.FailureCause_FAILURE_CAUSE_STORE_WENT_BACK, Detail: "acknowledged up to 12, found 10",
+				}
+			}
+		})
+		w.add(2, 1)
+		w.pass(time.Minute)
+		stalled := 0
+		for _, id := range has {
+			if w.store.row(id).owner != knows.process.incarnation {
+				t.Errorf("shard %v has moved", id)
+			}
+			if s := w.see1(id); s.State == Stalled && s.Reason == v1alpha1.ReasonStoreWentBack {
+				stalled++
+			}
+		}
+		if stalled == 0 || len(has) == 0 {
+			t.Errorf("of %d shards %d were to move, and none says why it did not", len(has), stalled)
+		}
+	})
+}
+
 // Epochs repeat where the database fails over to a copy that has not heard of a claim;
 // only tokens differ then. The owner gives the shard up as soon as it has looked.
 func TestAClaimThatTheStoreForgotIsMadeAgain(t *testing.T) {

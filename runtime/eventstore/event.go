@@ -188,6 +188,16 @@ type Lease struct {
 	Token Token
 }
 
+// Tenure is what an owner goes by: its lease, and the log that it knows. A store that
+// was restored, or failed over to a copy that lagged, may have kept the one and lost of
+// the other.
+type Tenure struct {
+	Lease
+	// Head and HeadHash are the last event's that the owner knows of; zero: none.
+	Head     int64
+	HeadHash Hash
+}
+
 // ShardState is a shard's row.
 type ShardState struct {
 	Lease

@@ -104,8 +104,9 @@ type Log interface {
 	Claim(ctx context.Context, r ClaimRequest) (ShardState, error)
 
 	// Release ends the lease and clears owner and address, if the lease still
-	// holds, else ErrRefused. The epoch stays, and is what the next claim expects.
-	Release(ctx context.Context, l Lease) error
+	// holds and the log ends at the head, else ErrRefused. The epoch stays, and is
+	// what the next claim expects.
+	Release(ctx context.Context, t Tenure) error
 
 	// Append writes the batches in one transaction, each only if its lease and
 	// head match, and returns one result a batch. At most one batch a shard.
@@ -116,9 +117,10 @@ type Log interface {
 	// after an abandonment: the caller must not change them any more.
 	Append(ctx context.Context, batches []Batch) []AppendResult
 
-	// Check reports for each lease whether it still holds, as of a moment after
-	// the call began. A lease of an unknown shard does not hold.
-	Check(ctx context.Context, leases []Lease) ([]bool, error)
+	// Check reports for each tenure whether its lease still holds and the log
+	// reaches its head, as of a moment after the call began. That of an unknown
+	// shard does not hold.
+	Check(ctx context.Context, tenures []Tenure) ([]bool, error)
 }
 
 // Reader reads committed data only. Any process may use it. A read that fails

@@ -140,7 +140,7 @@ func (p *pod) release(name control.Shard, epoch int64) {
 func (p *pod) giveUp(a *aggregate, s *shard.Shard) {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
-	if err := s.Drain(ctx); err != nil && !errors.Is(err, shard.ErrNotOwner) {
+	if err := s.Drain(ctx); err != nil && !errors.Is(err, shard.ErrNotOwner) && !errors.Is(err, shard.ErrStoreWentBack) {
 		p.log.Warn("a shard could not be drained; its next owner claims it all the same",
 			"aggregate", a.name, "shard", s.ID().Number, "error", err)
 	}

@@ -98,9 +98,9 @@ func (s *Shard) checkBarrier() {
 }
 
 func (s *Shard) askLease() {
-	n, lease := s.check, s.Lease()
-	s.host.checker.submit(leaseCheck{lease: lease, done: func(holds bool, err error) {
-		s.post(func() { s.checkDone(n, lease, holds, err) })
+	n, t := s.check, s.tenure()
+	s.host.checker.submit(leaseCheck{tenure: t, done: func(holds bool, err error) {
+		s.post(func() { s.checkDone(n, t.Lease, holds, err) })
 	}})
 }
 
@@ -126,8 +126,9 @@ func (s *Shard) checkDone(n int64, lease eventstore.Lease, holds bool, err error
 	}
 }
 
-// revoke takes note that a lease does not hold any more. What is in flight is
-// still waited for, since it may have committed before.
+// revoke takes note that a lease does not hold any more, or that the log does not
+// reach the head. What is in flight is still waited for, since it may have committed
+// before.
 func (s *Shard) revoke(lease eventstore.Lease) {
 	if s.ended || s.settling || s.release || lease != s.Lease() {
 		return

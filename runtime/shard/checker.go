@@ -10,8 +10,8 @@ import (
 )
 
 type leaseCheck struct {
-	lease eventstore.Lease
-	done  func(holds bool, err error)
+	tenure eventstore.Tenure
+	done   func(holds bool, err error)
 }
 
 // Two callers: while one check is under way, those who came too late for it
@@ -60,22 +60,22 @@ func (c *checker) run(ctx context.Context) {
 		if len(group) == 0 {
 			return
 		}
-		leases := make([]eventstore.Lease, len(group))
+		tenures := make([]eventstore.Tenure, len(group))
 		for i, g := range group {
-			leases[i] = g.lease
+			tenures[i] = g.tenure
 		}
-		holds, err := c.ask(ctx, leases)
+		holds, err := c.ask(ctx, tenures)
 		for i, g := range group {
 			g.done(err == nil && holds[i], err)
 		}
 	}
 }
 
-func (c *checker) ask(ctx context.Context, leases []eventstore.Lease) ([]bool, error) {
+func (c *checker) ask(ctx context.Context, tenures []eventstore.Tenure) ([]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	holds, err := c.store.Check(ctx, leases)
-	if err == nil && len(holds) != len(leases) {
+	holds, err := c.store.Check(ctx, tenures)
+	if err == nil && len(holds) != len(tenures) {
 		err = errShortAnswer
 	}
 	return holds, err

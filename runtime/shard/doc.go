@@ -72,6 +72,10 @@
 //  7. Snapshots and the feed hold committed events only.
 //  8. A command's time is never before its entity's last event; RecordedAt never
 //     decreases in a shard.
+//  9. What was acknowledged is there, or nobody goes on: an append, a check and a
+//     release name the head that the shard knows, and a claim's row is compared with
+//     it. Where the store has less, or other events, the shard ends with
+//     ErrStoreWentBack.
 //
 // # Ids made at the door
 //

@@ -2,8 +2,11 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+
+	"github.com/leftfold/leftfold/runtime/eventstore"
 )
 
 // Drain gives the shard away, in this order: snapshot the hot entities while
@@ -78,13 +81,18 @@ func (s *Shard) releaseIfDrained() {
 		return
 	}
 	s.release = true
-	lease := s.Lease()
+	t := s.tenure()
 	s.aside(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, s.limits().CallTimeout)
 		defer cancel()
-		if err := s.host.cfg.Store.Release(ctx, lease); err != nil {
-			s.log.Warn("could not release a drained shard; the next owner claims it all the same", slog.Any("error", err))
+		err := s.host.cfg.Store.Release(ctx, t)
+		if err != nil {
+			s.log.Warn("could not release a drained shard", slog.Any("error", err))
 		}
-		s.post(func() { s.end(nil) })
+		var why error // the next owner claims it all the same, unless the store went back
+		if errors.Is(err, eventstore.ErrRefused) {
+			why = s.look(link{t.Head, t.HeadHash})
+		}
+		s.post(func() { s.end(why) })
 	})
 }

@@ -156,24 +156,22 @@ func (h *Host) take(ctx context.Context, spec Spec) (*Shard, error) {
 	case c.lost:
 		return nil, &ClaimRefusedError{Row: c.row}
 	}
-	err := h.verifyHead(ctx, c.row)
-	if errors.Is(err, ErrStoreWentBack) {
-		h.cfg.Logger.Error("THE STORE WENT BACK: it has lost what it acknowledged; the shard stays closed",
-			slog.String("shard", spec.ID.String()), slog.Any("error", err))
-	}
-	if err != nil {
-		return nil, err
+	if known, ok := h.known(spec.ID); ok {
+		err := h.compare(ctx, c.row, known)
+		if errors.Is(err, ErrStoreWentBack) {
+			h.cfg.Logger.Error("THE STORE WENT BACK: it has lost what it acknowledged; the shard stays closed",
+				slog.String("shard", spec.ID.String()), slog.Any("error", err))
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	return h.newShard(spec, c.row), nil
 }
 
-// verifyHead compares a claimed shard with what this process knows of it.
-func (h *Host) verifyHead(ctx context.Context, row eventstore.ShardState) error {
-	v, ok := h.acked.Load(row.Shard)
-	if !ok {
-		return nil
-	}
-	known := v.(link)
+// compare tells whether the store still has what was acknowledged, which is
+// ErrStoreWentBack if not.
+func (h *Host) compare(ctx context.Context, row eventstore.ShardState, known link) error {
 	hash := row.HeadHash
 	if row.Head > known.seq && known.seq > 0 {
 		ctx, cancel := context.WithTimeout(ctx, h.cfg.Limits.CallTimeout)
@@ -187,7 +185,7 @@ func (h *Host) verifyHead(ctx context.Context, row eventstore.ShardState) error 
 		}
 	}
 	if row.Head < known.seq || known.seq > 0 && hash != known.hash {
-		return fmt.Errorf("%w: acknowledged up to %d (%s), found %d (%s)", ErrStoreWentBack, known.seq, known.hash, row.Head, row.HeadHash)
+		return wentBack(known, row)
 	}
 	return nil
 }
@@ -228,6 +226,9 @@ func (s *Shard) finish() {
 		s.answer(r, reply{err: notOwner("it has stopped")})
 	}
 	s.work.Wait()
+	if s.lost != nil {
+		s.why = s.lost
+	}
 	for _, e := range s.entities {
 		s.remove(e)
 	}
@@ -264,6 +265,15 @@ func (h *Host) acknowledged(id eventstore.ShardID, seq int64, hash eventstore.Ha
 	h.acked.Store(id, link{seq, hash})
 }
 
+// known is what this process knows of a shard that it has, or had.
+func (h *Host) known(id eventstore.ShardID) (link, bool) {
+	v, ok := h.acked.Load(id)
+	if !ok {
+		return link{}, false
+	}
+	return v.(link), true
+}
+
 // Shards are those that the host serves, in no order.
 func (h *Host) Shards() []*Shard { return slices.Clone(*h.serving.Load()) }
 
@@ -295,23 +305,27 @@ func (h *Host) tick() {
 	}
 }
 
-// recheck stops the shards whose lease does not hold any more, also idle ones.
+// recheck stops the shards whose lease does not hold any more, or whose log the store
+// has lost, also idle ones.
 func (h *Host) recheck(shards []*Shard) {
 	if len(shards) == 0 {
 		return
 	}
-	leases := make([]eventstore.Lease, len(shards))
+	tenures := make([]eventstore.Tenure, len(shards))
 	for i, s := range shards {
-		leases[i] = s.Lease()
+		tenures[i].Lease = s.Lease()
+		if known, ok := h.known(s.id); ok {
+			tenures[i].Head, tenures[i].HeadHash = known.seq, known.hash
+		}
 	}
-	holds, err := h.checker.ask(h.ctx, leases)
+	holds, err := h.checker.ask(h.ctx, tenures)
 	if err != nil {
 		h.cfg.Logger.Warn("cannot recheck the leases; going on, since every append proves its own", slog.Any("error", err))
 		return
 	}
 	for i, s := range shards {
 		if !holds[i] {
-			s.post(func() { s.revoke(leases[i]) })
+			s.post(func() { s.revoke(tenures[i].Lease) })
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -109,10 +110,40 @@ func (s *Shard) failEntry(bad *entry) {
 	s.decideAgain(again)
 }
 
-// lose ends the shard: another process owns it.
+// lose ends the shard: another process owns it. Callers are told so at once. But a
+// store that went back voids leases as well, and nobody must go on with that one: why
+// the shard has ended is told when its row has been looked at.
 func (s *Shard) lose(cause string) {
+	if s.ended {
+		return
+	}
 	s.log.Warn("the shard has another owner; stopping", slog.String("cause", cause))
 	s.end(notOwner(cause))
+	known := link{s.head, s.headHash}
+	s.aside(func() { s.lost = s.look(known) })
+}
+
+// lookTimeout is how long the end of a shard is held for a look at its row: a store
+// that has just voided its lease can be reached.
+const lookTimeout = time.Second
+
+// look compares the store with what the shard knows: ErrStoreWentBack, or nil, also
+// where the store does not answer.
+func (s *Shard) look(known link) error {
+	ctx, cancel := context.WithTimeout(s.host.ctx, lookTimeout)
+	defer cancel()
+	row, err := s.host.cfg.Store.Shard(ctx, s.id)
+	if err == nil {
+		err = s.host.compare(ctx, row, known)
+	}
+	switch {
+	case errors.Is(err, ErrStoreWentBack):
+		s.cryWentBack(err)
+		return err
+	case err != nil:
+		s.log.Info("could not compare the store with what was acknowledged", slog.Any("error", err))
+	}
+	return nil
 }
 
 // end stops the shard. What the store may have taken is answered OutcomeUnknown,

@@ -72,12 +72,12 @@ func (r *rigged) Shard(ctx context.Context, id eventstore.ShardID) (eventstore.S
 	return next()
 }
 
-func (r *rigged) Check(ctx context.Context, l []eventstore.Lease) ([]bool, error) {
+func (r *rigged) Check(ctx context.Context, t []eventstore.Tenure) ([]bool, error) {
 	r.mu.Lock()
 	hook := r.check
 	r.checks++
 	r.mu.Unlock()
-	next := func() ([]bool, error) { return r.Store.Check(ctx, l) }
+	next := func() ([]bool, error) { return r.Store.Check(ctx, t) }
 	if hook != nil {
 		return hook(next)
 	}

@@ -151,10 +151,18 @@ func (s *Shard) reload() {
 
 // wentBack stops the shard: the store has lost what it had acknowledged.
 func (s *Shard) wentBack(row eventstore.ShardState) {
+	err := wentBack(link{s.head, s.headHash}, row)
+	s.cryWentBack(err)
+	s.end(err)
+}
+
+func (s *Shard) cryWentBack(err error) {
 	s.log.Error("THE STORE WENT BACK: it has lost what it acknowledged; this shard refuses to go on. Was it restored, or failed over to a copy that lagged?",
-		slog.Int64("acknowledgedHead", s.head), slog.String("acknowledgedHash", s.headHash.String()),
-		slog.Int64("storeHead", row.Head), slog.String("storeHash", row.HeadHash.String()))
-	s.end(fmt.Errorf("%w: acknowledged up to %d, found %d", ErrStoreWentBack, s.head, row.Head))
+		slog.Any("error", err))
+}
+
+func wentBack(known link, row eventstore.ShardState) error {
+	return fmt.Errorf("%w: acknowledged up to %d (%s), found %d (%s)", ErrStoreWentBack, known.seq, known.hash, row.Head, row.HeadHash)
 }
 
 // How often a claim is tried: an opening shard gives up, a settling one does not.

@@ -121,6 +121,7 @@ type loop struct {
 	release  bool // the release is under way
 	ended    bool
 	why      error // with ended
+	lost     error // what a look found whose lease was void; with work
 	served   bool  // caughtUp is closed
 
 	// deciding is the request whose decision is under way.
@@ -151,6 +152,11 @@ func (s *Shard) State() State { return State(s.state.Load()) }
 
 // Lease is the one it serves under; a settlement renews it.
 func (s *Shard) Lease() eventstore.Lease { return *s.lease.Load() }
+
+// tenure is what the shard's goroutine goes by now.
+func (s *Shard) tenure() eventstore.Tenure {
+	return eventstore.Tenure{Lease: s.Lease(), Head: s.head, HeadHash: s.headHash}
+}
 
 // Definition is the one in force, with its defaults filled in.
 func (s *Shard) Definition() Definition { return *s.def.Load() }

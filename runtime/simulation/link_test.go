@@ -145,8 +145,8 @@ func (l *link) Claim(ctx context.Context, r eventstore.ClaimRequest) (eventstore
 	return through(ctx, l, "Claim "+r.Shard.String(), true, func(ctx context.Context) (eventstore.ShardState, error) { return l.Store.Claim(ctx, r) })
 }
 
-func (l *link) Release(ctx context.Context, lease eventstore.Lease) error {
-	_, err := through(ctx, l, "Release "+lease.Shard.String(), true, func(ctx context.Context) (struct{}, error) { return only(l.Store.Release(ctx, lease)) })
+func (l *link) Release(ctx context.Context, t eventstore.Tenure) error {
+	_, err := through(ctx, l, "Release "+t.Shard.String(), true, func(ctx context.Context) (struct{}, error) { return only(l.Store.Release(ctx, t)) })
 	return err
 }
 
@@ -178,8 +178,8 @@ func (l *link) Append(ctx context.Context, batches []eventstore.Batch) []eventst
 	return all(eventstore.Unknown, err)
 }
 
-func (l *link) Check(ctx context.Context, leases []eventstore.Lease) ([]bool, error) {
-	return through(ctx, l, "Check "+leases[0].Shard.String(), false, func(ctx context.Context) ([]bool, error) { return l.Store.Check(ctx, leases) })
+func (l *link) Check(ctx context.Context, tenures []eventstore.Tenure) ([]bool, error) {
+	return through(ctx, l, "Check "+tenures[0].Shard.String(), false, func(ctx context.Context) ([]bool, error) { return l.Store.Check(ctx, tenures) })
 }
 
 func (l *link) Shard(ctx context.Context, id eventstore.ShardID) (eventstore.ShardState, error) {

@@ -78,14 +78,14 @@ const hasty = "WITH hasty AS (SELECT set_config('synchronous_commit', 'off', tru
 // Without a release the next owner claims all the same, and callers wait for it.
 const releaseSQL = hasty + `
 UPDATE shard SET owner = '', address = '', token = $5 FROM hasty
-WHERE aggregate = $1 AND shard = $2 AND epoch = $3 AND token = $4 AND owner <> ''`
+WHERE aggregate = $1 AND shard = $2 AND epoch = $3 AND token = $4 AND owner <> '' AND head = $6 AND head_hash = $7`
 
 // Release implements eventstore.Log.
-func (s *Store) Release(ctx context.Context, l eventstore.Lease) error {
-	what := fmt.Sprintf("release shard %s", l.Shard)
+func (s *Store) Release(ctx context.Context, t eventstore.Tenure) error {
+	what := fmt.Sprintf("release shard %s", t.Shard)
 	var tag pgconn.CommandTag
 	err := s.onControl(ctx, what, func(conn *pgxpool.Conn) (err error) {
-		tag, err = conn.Exec(ctx, releaseSQL, l.Shard.Aggregate, l.Shard.Number, l.Epoch, l.Token[:], make([]byte, len(l.Token)))
+		tag, err = conn.Exec(ctx, releaseSQL, t.Shard.Aggregate, t.Shard.Number, t.Epoch, t.Token[:], make([]byte, len(t.Token)), t.Head, t.HeadHash[:])
 		return err
 	})
 	switch {
@@ -98,24 +98,26 @@ func (s *Store) Release(ctx context.Context, l eventstore.Lease) error {
 }
 
 // Check implements eventstore.Log.
-func (s *Store) Check(ctx context.Context, leases []eventstore.Lease) ([]bool, error) {
-	held := make([]bool, len(leases))
-	if len(leases) == 0 {
+func (s *Store) Check(ctx context.Context, tenures []eventstore.Tenure) ([]bool, error) {
+	held := make([]bool, len(tenures))
+	if len(tenures) == 0 {
 		return held, nil
 	}
-	n := len(leases)
+	n := len(tenures)
 	ordinals, aggregates, shards, epochs, tokens := make([]int32, n), make([]int32, n), make([]int32, n), make([]int64, n), make([][]byte, n)
-	for i, l := range leases {
-		ordinals[i], aggregates[i], shards[i], epochs[i] = int32(i), int32(l.Shard.Aggregate), l.Shard.Number, l.Epoch
-		tokens[i] = append([]byte(nil), l.Token[:]...)
+	heads, hashes := make([]int64, n), make([][]byte, n)
+	for i := range tenures {
+		t := &tenures[i]
+		ordinals[i], aggregates[i], shards[i], epochs[i] = int32(i), int32(t.Shard.Aggregate), t.Shard.Number, t.Epoch
+		tokens[i], heads[i], hashes[i] = t.Token[:], t.Head, t.HeadHash[:]
 	}
 	err := s.onControl(ctx, "check leases", func(conn *pgxpool.Conn) error {
 		rows, err := conn.Query(ctx, `
-			SELECT l.ordinal FROM unnest($1::int4[], $2::int4[], $3::int4[], $4::int8[], $5::bytea[])
-				AS l (ordinal, aggregate, shard, epoch, token)
-			JOIN shard s ON s.aggregate = l.aggregate AND s.shard = l.shard AND s.epoch = l.epoch AND s.token = l.token
-				AND s.owner <> ''`,
-			ordinals, aggregates, shards, epochs, tokens)
+			SELECT t.ordinal FROM unnest($1::int4[], $2::int4[], $3::int4[], $4::int8[], $5::bytea[], $6::int8[], $7::bytea[])
+				AS t (ordinal, aggregate, shard, epoch, token, head, head_hash)
+			JOIN shard s ON s.aggregate = t.aggregate AND s.shard = t.shard AND s.epoch = t.epoch AND s.token = t.token
+				AND s.owner <> '' AND (s.head > t.head OR s.head = t.head AND s.head_hash = t.head_hash)`,
+			ordinals, aggregates, shards, epochs, tokens, heads, hashes)
 		if err != nil {
 			return err
 		}

@@ -69,7 +69,7 @@ func TestWhatNeedNotBeDurableWaitsForNoStandby(t *testing.T) {
 	if l, err := s.LoadEntity(t.Context(), a, row.Entity, 1); err != nil || len(l.Outcomes) != 0 {
 		t.Errorf("%d outcomes are left, %v", len(l.Outcomes), err)
 	}
-	if err := s.Release(t.Context(), o.lease); err != nil {
+	if err := s.Release(t.Context(), eventstore.Tenure{Lease: o.lease, Head: o.head, HeadHash: o.hash}); err != nil {
 		t.Fatal(err)
 	}
 	if row, err := s.Shard(t.Context(), o.lease.Shard); err != nil || row.Owner != "" {

@@ -269,7 +269,7 @@ func TestOnlyTheLastLeaseHolds(t *testing.T) {
 	id := aggregate(t, s, 1)[0]
 	first := claim(t, s, id, 0)
 	second := claim(t, s, id, 1)
-	held, err := s.Check(t.Context(), []eventstore.Lease{first.lease, second.lease, {Shard: eventstore.ShardID{Aggregate: 99}}})
+	held, err := s.Check(t.Context(), []eventstore.Tenure{{Lease: first.lease}, {Lease: second.lease}, {Lease: eventstore.Lease{Shard: eventstore.ShardID{Aggregate: 99}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ var (
 	ofControl = rehearsal{
 		{claimSQL, []any{nowhere, nowhere, 0, []byte{}, "", ""}},
 		{shardSQL, []any{nowhere, nowhere}},
-		{releaseSQL, []any{nowhere, nowhere, 0, []byte{}, []byte{}}},
+		{releaseSQL, []any{nowhere, nowhere, 0, []byte{}, []byte{}, 0, []byte{}}},
 	}
 	ofQuery = rehearsal{
 		{beginLoadSQL, nil},

@@ -50,7 +50,7 @@ func TestNoPoolIsLeftWithoutAConnectionWhereThereAreFew(t *testing.T) {
 		exec(t, admin, fmt.Sprintf("ALTER ROLE leftfold CONNECTION LIMIT %d", 5+round%2))
 		exec(t, admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'leftfold'")
 		within(t, "a check", func() error {
-			_, err := s.Check(t.Context(), []eventstore.Lease{o.lease})
+			_, err := s.Check(t.Context(), []eventstore.Tenure{{Lease: o.lease}})
 			return err
 		})
 		within(t, "an append", func() error {

@@ -43,16 +43,16 @@ func whyNot(tx *sql.Tx, r eventstore.ClaimRequest) error {
 }
 
 // Release implements eventstore.Log.
-func (s *Store) Release(ctx context.Context, l eventstore.Lease) error {
+func (s *Store) Release(ctx context.Context, t eventstore.Tenure) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		ok, err := changed(on(tx, s.statements.release).exec(leaseValues(l)...))
+		ok, err := changed(on(tx, s.statements.release).exec(append(leaseValues(t.Lease), t.Head, t.HeadHash[:])...))
 		if err == nil && !ok {
 			return reject("%w", eventstore.ErrRefused)
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("release shard %s: %w", l.Shard, err)
+		return fmt.Errorf("release shard %s: %w", t.Shard, err)
 	}
 	return nil
 }
@@ -72,16 +72,17 @@ func changed(r sql.Result, err error) (bool, error) {
 }
 
 // Check implements eventstore.Log.
-func (s *Store) Check(ctx context.Context, leases []eventstore.Lease) ([]bool, error) {
+func (s *Store) Check(ctx context.Context, tenures []eventstore.Tenure) ([]bool, error) {
 	if !s.begin() {
 		return nil, errClosed
 	}
 	defer s.calls.Done()
-	held := make([]bool, len(leases))
-	for i, l := range leases {
+	held := make([]bool, len(tenures))
+	for i := range tenures {
+		t := &tenures[i]
 		var n int
-		if err := s.statements.check.QueryRowContext(ctx, leaseValues(l)...).Scan(&n); err != nil {
-			return nil, fmt.Errorf("check the lease of shard %s: %w", l.Shard, err)
+		if err := s.statements.check.QueryRowContext(ctx, append(leaseValues(t.Lease), t.Head, t.Head, t.HeadHash[:])...).Scan(&n); err != nil {
+			return nil, fmt.Errorf("check the lease of shard %s: %w", t.Shard, err)
 		}
 		held[i] = n > 0
 	}

@@ -43,7 +43,7 @@ func (s *statements) prepare(ctx context.Context, writer, reader *sql.DB) error 
 	}
 	prepare(writer, &s.claim, `UPDATE shard SET epoch = epoch + 1, token = ?, owner = ?, address = ?
 		WHERE aggregate = ? AND shard = ? AND epoch = ? AND closed = 0 RETURNING `+shardColumns)
-	prepare(writer, &s.release, "UPDATE shard SET owner = '', address = '', token = zeroblob(16) WHERE "+holds)
+	prepare(writer, &s.release, "UPDATE shard SET owner = '', address = '', token = zeroblob(16) WHERE "+holds+" AND head = ? AND head_hash = ?")
 	prepare(writer, &s.moveHead, "UPDATE shard SET head = ?, head_hash = ?, head_time = ? WHERE "+holds+" AND head = ? AND head_hash = ? AND floor <= ?")
 	prepare(writer, &s.proveHead, "SELECT count(*) FROM shard WHERE "+holds+" AND head = ? AND head_hash = ?")
 	prepare(writer, &s.putOutcome, `INSERT INTO outcome (aggregate, entity, command_id, request_hash, version, answer, time) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -61,7 +61,7 @@ func (s *statements) prepare(ctx context.Context, writer, reader *sql.DB) error 
 
 	prepare(reader, &s.shard, "SELECT "+shardColumns+" FROM shard WHERE aggregate = ? AND shard = ?")
 	prepare(reader, &s.shards, "SELECT "+shardColumns+" FROM shard WHERE aggregate = ? ORDER BY shard")
-	prepare(reader, &s.check, "SELECT count(*) FROM shard WHERE "+holds)
+	prepare(reader, &s.check, "SELECT count(*) FROM shard WHERE "+holds+" AND (head > ? OR head = ? AND head_hash = ?)")
 	prepare(reader, &s.readShard, "SELECT "+eventColumns+" FROM event WHERE aggregate = ? AND shard = ? AND seq > ? ORDER BY seq LIMIT ?")
 	prepare(reader, &s.readEntity, "SELECT "+eventColumns+" FROM event WHERE aggregate = ? AND entity = ? AND version > ? ORDER BY version LIMIT ?")
 	prepare(reader, &s.snapshot, "SELECT version, seq, hash, time, state, dedup, behavior FROM snapshot WHERE aggregate = ? AND entity = ?")

@@ -127,7 +127,7 @@ var claimTests = []test{
 	{"a released shard has no owner and no lease, keeps its epoch, and can be claimed", func(t *testing.T, s eventstore.Store) {
 		o := single(t, s)
 		o.append(t, deposit("a"))
-		if err := s.Release(t.Context(), o.lease); err != nil {
+		if err := s.Release(t.Context(), o.tenure()); err != nil {
 			t.Fatal(err)
 		}
 		row := rowOf(t, s, o.lease.Shard)
@@ -142,14 +142,16 @@ var claimTests = []test{
 	}},
 	{"a release without the lease is refused and changes nothing", func(t *testing.T, s eventstore.Store) {
 		o := single(t, s)
-		now := claim(t, s, o.lease.Shard).lease
+		now := claim(t, s, o.lease.Shard).tenure()
 		before := rowOf(t, s, now.Shard)
 		token, later, unknown := now, now, now
 		token.Token[3]++
 		later.Epoch++
 		unknown.Shard.Number++
-		for name, l := range map[string]eventstore.Lease{"the old lease": o.lease, "another token": token, "a later epoch": later, "an unknown shard": unknown} {
-			if err := s.Release(t.Context(), l); !errors.Is(err, eventstore.ErrRefused) {
+		for name, t1 := range map[string]eventstore.Tenure{
+			"the old lease": o.tenure(), "another token": token, "a later epoch": later, "an unknown shard": unknown,
+		} {
+			if err := s.Release(t.Context(), t1); !errors.Is(err, eventstore.ErrRefused) {
 				t.Errorf("%s: %v, want ErrRefused", name, err)
 			}
 		}
@@ -167,16 +169,16 @@ var claimTests = []test{
 		_, ids := aggregate(t, s, "account", 4)
 		old, released := claim(t, s, ids[0]), claim(t, s, ids[1])
 		now, other := claim(t, s, ids[0]), claim(t, s, ids[2])
-		if err := s.Release(t.Context(), released.lease); err != nil {
+		if err := s.Release(t.Context(), released.tenure()); err != nil {
 			t.Fatal(err)
 		}
-		token, later, unknown := now.lease, now.lease, now.lease
+		token, later, unknown := now.tenure(), now.tenure(), now.tenure()
 		token.Token[15]++
 		later.Epoch++
 		unknown.Shard.Number = 77
-		got, err := s.Check(t.Context(), []eventstore.Lease{
-			old.lease, now.lease, token, later, unknown, released.lease,
-			{Shard: ids[1], Epoch: 1}, {Shard: ids[3]}, other.lease, now.lease,
+		got, err := s.Check(t.Context(), []eventstore.Tenure{
+			old.tenure(), now.tenure(), token, later, unknown, released.tenure(),
+			{Lease: eventstore.Lease{Shard: ids[1], Epoch: 1}}, {Lease: eventstore.Lease{Shard: ids[3]}}, other.tenure(), now.tenure(),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -186,6 +188,31 @@ var claimTests = []test{
 		}
 		if got, err := s.Check(t.Context(), nil); err != nil || len(got) != 0 {
 			t.Errorf("a check of nothing: %v, %v", got, err)
+		}
+	}},
+	{"a release and a check compare the head: a store that has less than its owner knows is found out", func(t *testing.T, s eventstore.Store) {
+		o := single(t, s)
+		first := o.tenure()
+		o.append(t, deposit("a"))
+		second := o.tenure()
+		o.append(t, deposit("a"))
+		last, beyond, other := o.tenure(), o.tenure(), o.tenure()
+		beyond.Head++
+		other.HeadHash[31]++
+		got, err := s.Check(t.Context(), []eventstore.Tenure{first, second, last, beyond, other})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]bool{true, true, true, false, false}, got); d != "" {
+			t.Errorf("a check with the heads before, now, beyond, and of another hash:\n%s", d)
+		}
+		for name, t1 := range map[string]eventstore.Tenure{"a head before": second, "a head beyond": beyond, "another hash": other} {
+			if err := s.Release(t.Context(), t1); !errors.Is(err, eventstore.ErrRefused) {
+				t.Errorf("a release with %s: %v, want ErrRefused", name, err)
+			}
+		}
+		if err := s.Release(t.Context(), last); err != nil {
+			t.Error(err)
 		}
 	}},
 }

@@ -156,9 +156,9 @@ func everyCall(ctx context.Context, s eventstore.Store, l eventstore.Lease) map[
 	errs := map[string]error{}
 	a := l.Shard.Aggregate
 	_, errs["Claim"] = s.Claim(ctx, request(l.Shard, l.Epoch))
-	errs["Release"] = s.Release(ctx, l)
+	errs["Release"] = s.Release(ctx, eventstore.Tenure{Lease: l})
 	errs["Append"] = s.Append(ctx, []eventstore.Batch{{Lease: l}})[0].Err
-	_, errs["Check"] = s.Check(ctx, []eventstore.Lease{l})
+	_, errs["Check"] = s.Check(ctx, []eventstore.Tenure{{Lease: l}})
 	_, errs["Shard"] = s.Shard(ctx, l.Shard)
 	_, errs["Shards"] = s.Shards(ctx, a)
 	_, errs["ReadShard"] = s.ReadShard(ctx, l.Shard, 0, 1)

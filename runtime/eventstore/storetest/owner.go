@@ -24,6 +24,10 @@ type owner struct {
 	versions map[string]int64
 }
 
+func (o *owner) tenure() eventstore.Tenure {
+	return eventstore.Tenure{Lease: o.lease, Head: o.head, HeadHash: o.hash}
+}
+
 // aggregate makes an aggregate and gives the ids of its shards.
 func aggregate(t *testing.T, s eventstore.Store, name string, shards int) (eventstore.Aggregate, []eventstore.ShardID) {
 	t.Helper()

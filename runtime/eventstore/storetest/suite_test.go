@@ -20,6 +20,7 @@ var broken = map[string]func(eventstore.Store) eventstore.Store{
 	"Claim/ignores the expected epoch":      func(s eventstore.Store) eventstore.Store { return carelessClaim{s} },
 	"Claim/never releases":                  func(s eventstore.Store) eventstore.Store { return noRelease{s} },
 	"Claim/says that every lease holds":     func(s eventstore.Store) eventstore.Store { return trusting{s} },
+	"Claim/compares leases alone":           func(s eventstore.Store) eventstore.Store { return headless{s} },
 	"Append/ignores the token":              func(s eventstore.Store) eventstore.Store { return patched{s, takeToken} },
 	"Append/ignores the epoch":              func(s eventstore.Store) eventstore.Store { return patched{s, takeEpoch} },
 	"Append/ignores the head":               func(s eventstore.Store) eventstore.Store { return patched{s, takeHead} },
@@ -92,12 +93,34 @@ func (s carelessClaim) Claim(ctx context.Context, r eventstore.ClaimRequest) (ev
 
 type noRelease struct{ eventstore.Store }
 
-func (noRelease) Release(context.Context, eventstore.Lease) error { return nil }
+func (noRelease) Release(context.Context, eventstore.Tenure) error { return nil }
+
+// headless believes every owner what it says of the log.
+type headless struct{ eventstore.Store }
+
+func (s headless) asStored(ctx context.Context, t eventstore.Tenure) eventstore.Tenure {
+	if row, err := s.Shard(ctx, t.Shard); err == nil {
+		t.Head, t.HeadHash = row.Head, row.HeadHash
+	}
+	return t
+}
+
+func (s headless) Release(ctx context.Context, t eventstore.Tenure) error {
+	return s.Store.Release(ctx, s.asStored(ctx, t))
+}
+
+func (s headless) Check(ctx context.Context, all []eventstore.Tenure) ([]bool, error) {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i] = s.asStored(ctx, all[i])
+	}
+	return s.Store.Check(ctx, all)
+}
 
 type trusting struct{ eventstore.Store }
 
-func (trusting) Check(_ context.Context, l []eventstore.Lease) ([]bool, error) {
-	return slices.Repeat([]bool{true}, len(l)), nil
+func (trusting) Check(_ context.Context, t []eventstore.Tenure) ([]bool, error) {
+	return slices.Repeat([]bool{true}, len(t)), nil
 }
 
 // patched changes batches on their way, given the shard's row.

@@ -113,8 +113,8 @@ func (s *Store) Claim(ctx context.Context, r eventstore.ClaimRequest) (eventstor
 }
 
 // Release implements eventstore.Log.
-func (s *Store) Release(ctx context.Context, l eventstore.Lease) error {
-	return only(ctx, s, Call{Method: Release, Shard: l.Shard}, func(ctx context.Context) error { return s.inner.Release(ctx, l) })
+func (s *Store) Release(ctx context.Context, t eventstore.Tenure) error {
+	return only(ctx, s, Call{Method: Release, Shard: t.Shard}, func(ctx context.Context) error { return s.inner.Release(ctx, t) })
 }
 
 // only is call for a method with nothing but an error.
@@ -124,8 +124,8 @@ func only(ctx context.Context, s *Store, c Call, method func(context.Context) er
 }
 
 // Check implements eventstore.Log.
-func (s *Store) Check(ctx context.Context, leases []eventstore.Lease) ([]bool, error) {
-	return call(ctx, s, Call{Method: Check}, func(ctx context.Context) ([]bool, error) { return s.inner.Check(ctx, leases) })
+func (s *Store) Check(ctx context.Context, tenures []eventstore.Tenure) ([]bool, error) {
+	return call(ctx, s, Call{Method: Check}, func(ctx context.Context) ([]bool, error) { return s.inner.Check(ctx, tenures) })
 }
 
 // Shard implements eventstore.Reader.

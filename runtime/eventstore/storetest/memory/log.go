@@ -44,29 +44,30 @@ func (s *Store) holds(l eventstore.Lease) bool {
 }
 
 // Release implements eventstore.Log.
-func (s *Store) Release(ctx context.Context, l eventstore.Lease) error {
+func (s *Store) Release(ctx context.Context, t eventstore.Tenure) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
 	defer s.data.Unlock()
-	if !s.holds(l) {
-		return fmt.Errorf("release shard %s: %w", l.Shard, eventstore.ErrRefused)
+	row := s.data.shards[t.Shard]
+	if !s.holds(t.Lease) || row.Head != t.Head || row.HeadHash != t.HeadHash {
+		return fmt.Errorf("release shard %s: %w", t.Shard, eventstore.ErrRefused)
 	}
-	row := s.data.shards[l.Shard]
 	row.before = nil
 	row.Owner, row.Address, row.Token = "", "", eventstore.Token{}
 	return nil
 }
 
 // Check implements eventstore.Log.
-func (s *Store) Check(ctx context.Context, leases []eventstore.Lease) ([]bool, error) {
+func (s *Store) Check(ctx context.Context, tenures []eventstore.Tenure) ([]bool, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer s.data.Unlock()
-	holds := make([]bool, len(leases))
-	for i, l := range leases {
-		holds[i] = s.holds(l)
+	holds := make([]bool, len(tenures))
+	for i, t := range tenures {
+		row := s.data.shards[t.Shard]
+		holds[i] = s.holds(t.Lease) && (row.Head > t.Head || row.Head == t.Head && row.HeadHash == t.HeadHash)
 	}
 	return holds, nil
 }
