@@ -30,7 +30,7 @@ check "source tree" hack/verify-tree.sh
 check "gofmt" gofmt_clean
 check "go.mod is tidy" go mod tidy -diff
 check "generated files are current" hack/verify-generated.sh
-check "go vet" go vet ./...
+check "go vet" go vet -tags e2e ./...
 check "API conventions" hack/lint-api.sh
 check "messages between pods" go tool -modfile=hack/tools/buf/go.mod buf lint api/rpc
 check "golangci-lint" hack/golangci-lint.sh run

@@ -14,16 +14,16 @@ import (
 // to wait any longer.
 func TestHelmWaitsForReadyObjectsAndGivesUpOnBrokenOnes(t *testing.T) {
 	const chart, timeout = "hack/e2e/testdata/counter", 3 * time.Minute
-	install := func(t *testing.T, namespace string, args ...string) (string, error, time.Duration) {
+	install := func(t *testing.T, namespace string, args ...string) (time.Duration, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout+time.Minute)
 		defer cancel()
 		began := time.Now()
-		out, err := theStage.Helm(ctx, append([]string{"install", "counter", chart, "-n", namespace, "--wait", "--timeout", timeout.String()}, args...)...)
-		return out, err, time.Since(began)
+		_, err := theStage.Helm(ctx, append([]string{"install", "counter", chart, "-n", namespace, "--wait", "--timeout", timeout.String()}, args...)...)
+		return time.Since(began), err
 	}
 	t.Run("sound objects are waited for until they are Ready", func(t *testing.T) {
 		namespace := newNamespace(t)
-		if _, err, _ := install(t, namespace); err != nil {
+		if _, err := install(t, namespace); err != nil {
 			t.Fatal(err)
 		}
 		for _, object := range []string{"eventstore/counter", "runtime/counter", "aggregate/counter"} {
@@ -36,7 +36,7 @@ func TestHelmWaitsForReadyObjectsAndGivesUpOnBrokenOnes(t *testing.T) {
 	})
 	t.Run("a broken expression ends the wait long before the timeout", func(t *testing.T) {
 		namespace := newNamespace(t)
-		_, err, took := install(t, namespace, "--set", "check=self + 1")
+		took, err := install(t, namespace, "--set", "check=self + 1")
 		if err == nil || !strings.Contains(err.Error(), "counter") {
 			t.Fatalf("helm install of a broken object: %v, want an error that names it", err)
 		}

@@ -75,7 +75,14 @@ func TestAClaimWaitsForASessionThatIsAtWork(t *testing.T) {
 		done <- err
 	}()
 	watcher := session(t, pgtest.URL(t), s)
-	eventually(t, "the session works", func() bool { return waiting(t, watcher, "Timeout") == 1 })
+	eventually(t, "the session works", func() (sleeps bool) {
+		err := watcher.QueryRow(t.Context(), "SELECT coalesce(wait_event = 'PgSleep', false) FROM pg_stat_activity WHERE pid = $1",
+			working.PgConn().PID()).Scan(&sleeps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sleeps
+	})
 	claim(t, s, id, 0)
 	if err := receive(t, done); err != nil {
 		t.Errorf("the working session was disturbed: %v", err)
