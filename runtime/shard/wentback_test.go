@@ -57,8 +57,7 @@ func TestAnOwnerFindsOutThatItsStoreWentBack(t *testing.T) {
 					r := newRig(t)
 					r.must("a", "Open", "")
 					before := lose(r)
-					synctest.Wait()
-					r.store.Store = before
+					r.store.Store.(*memory.Store).Restore(before)
 					act(r)
 					synctest.Wait()
 					select {

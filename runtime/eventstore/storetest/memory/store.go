@@ -65,6 +65,15 @@ func (s *Store) Backup() *Store {
 	return &Store{options: s.options, data: s.data.copy()}
 }
 
+// Restore puts what a backup has in the place of all that is there, under whoever uses
+// the store.
+func (s *Store) Restore(backup *Store) {
+	restored := backup.Backup()
+	s.data.Lock()
+	defer s.data.Unlock()
+	s.data.tables = restored.data.tables
+}
+
 // ForgetClaim undoes the shard's last claim, if nothing was written under it:
 // what a failover to a replica does that lags by so much. It loses nothing that
 // anyone was told, but the next claim gives an epoch that was given before. It
@@ -108,6 +117,10 @@ func (s *Store) Close() error {
 // database is the data, and the lock that every call holds from begin to end.
 type database struct {
 	sync.Mutex
+	tables
+}
+
+type tables struct {
 	aggregates []eventstore.Aggregate // by ID-1
 	shards     map[eventstore.ShardID]*shard
 	entities   map[entity][]eventstore.Event
@@ -135,13 +148,13 @@ type member struct {
 }
 
 func newDatabase() *database {
-	return &database{
+	return &database{tables: tables{
 		shards:    map[eventstore.ShardID]*shard{},
 		entities:  map[entity][]eventstore.Event{},
 		outcomes:  map[entity]map[string]eventstore.Outcome{},
 		snapshots: map[entity]eventstore.Snapshot{},
 		members:   map[eventstore.Incarnation]member{},
-	}
+	}}
 }
 
 // copy copies the containers; what is in them is never changed in place, but
@@ -150,7 +163,7 @@ func (d *database) copy() *database {
 	c := newDatabase()
 	c.aggregates = slices.Clone(d.aggregates)
 	for id, s := range d.shards {
-		c.shards[id] = &shard{ShardState: s.ShardState, log: slices.Clone(s.log)}
+		c.shards[id] = &shard{ShardState: s.ShardState, floor: s.floor, log: slices.Clone(s.log)}
 	}
 	for k, v := range d.entities {
 		c.entities[k] = slices.Clone(v)
