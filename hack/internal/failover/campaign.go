@@ -33,8 +33,10 @@ const (
 	patience = 2 * time.Minute
 
 	// blockRounds is after how many rounds the customers rest and everything is
-	// compared: books read the whole log then.
-	blockRounds = 10
+	// compared: books read the whole log then. blockFor is after what time they do all
+	// the same: the keys of their first commands must still be remembered, which the
+	// bank does for ten minutes, and the longest round takes five.
+	blockRounds, blockFor = 10, 4 * time.Minute
 )
 
 // Campaign is one bank to which faults happen.
@@ -116,7 +118,7 @@ func (c *Campaign) runBlock(ctx context.Context, f *Fault, rounds int, result *R
 	if c.block == 1 {
 		err = rest(ctx, settleIn)
 	}
-	for i := 0; i < rounds && err == nil; i++ {
+	for began, i := time.Now(), 0; i < rounds && err == nil && time.Since(began) < blockFor; i++ {
 		err = c.round(ctx, f, w, service, result)
 	}
 	end()

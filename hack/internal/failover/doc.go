@@ -27,6 +27,6 @@
 // their commands, so that there is a load and not a full machine: what is measured
 // is the failover and not the queue for a processor. The report tells the rate.
 //
-// After every block of rounds the customers rest, and everything that they were told
-// is held against what the bank says (package witness).
+// After every block of rounds, ten or those of some minutes, the customers rest, and
+// everything that they were told is held against what the bank says (package witness).
 package failover
