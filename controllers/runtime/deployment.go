@@ -18,10 +18,11 @@ const (
 	surge = 1
 )
 
-// minReadySeconds is how long a new pod serves before an old one goes in its place: it
-// has its connections then, and its node is done with the start of it. Without it
-// callers of the shards that moved to it waited half as long again.
-const minReadySeconds = 1
+// minReadySeconds is how long a new pod serves before an old one goes in its place. In
+// the first second it gets warm; in the second the operator moves shards to it, which
+// it does between the starts of two pods: the next one starts as soon as the old one
+// goes.
+const minReadySeconds = 2
 
 // deployment keeps the pods.
 func (p *plan) deployment() (*appsv1ac.DeploymentApplyConfiguration, error) {

@@ -68,6 +68,15 @@
 // A claim that does not end is granted elsewhere, and its pod is given no shards for
 // a while, if there is another.
 //
+// # A pod that goes
+//
+// It is emptied by planned moves, a few at a time. It keeps its shards until the pod
+// that comes in its place has been ready for a second, so that each shard moves once,
+// and not while a container starts; but no longer than 5 s, half a second if none
+// comes, and not at all when Kubernetes gives it less than 20 s. A Deployment starts
+// the next pod as soon as one goes, so in a rolling update shards move between the
+// starts of two.
+//
 // # From kill -9 to the next owner
 //
 // The kernel of the dead process closes its connections: the link's receive fails,

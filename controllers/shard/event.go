@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	leftfoldv1 "github.com/leftfold/leftfold/api/rpc/leftfold/v1"
@@ -17,8 +19,9 @@ type pod struct {
 	dial string
 	// ready is its condition Ready.
 	ready bool
-	// deleted: it has a deletion timestamp.
+	// deleted: it has a deletion timestamp; endsAt is that: when it is killed.
 	deleted bool
+	endsAt  time.Time
 }
 
 // line is the way to a pod. Its methods return at once.

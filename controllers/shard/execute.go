@@ -20,8 +20,8 @@ func (p *pool) plan() {
 		p.retire()
 		return
 	}
-	members := p.placementMembers()
-	policy := placement.Policy{MaxMoves: p.movesAtOnce(len(members)) + p.slowMoves(), Unsettled: p.awaitsPod()}
+	members, wait := p.placementMembers()
+	policy := placement.Policy{MaxMoves: p.movesAtOnce(len(members)) + p.slowMoves(), Unsettled: wait || p.awaitsPod()}
 	plan := placement.Compute(members, p.placementShards(members), policy)
 	for _, move := range plan.Assign {
 		p.carryOut(move)
@@ -57,8 +57,12 @@ func (p *pool) awaitsPod() bool {
 	if !p.now.Before(p.comingUntil) {
 		return false
 	}
+	if len(p.unborn) > 0 {
+		p.wantPlan(p.comingUntil)
+		return true
+	}
 	for _, at := range p.seats {
-		if at.gone || at.pod.deleted {
+		if at.gone || at.pod.deleted || at.member != nil && at.member.draining {
 			continue
 		}
 		if !at.member.grantable() {
@@ -73,9 +77,10 @@ func (p *pool) awaitsPod() bool {
 	return false
 }
 
-// placementMembers lists who can own shards.
-func (p *pool) placementMembers() []placement.Member {
-	members := make([]placement.Member, 0, len(p.members))
+// placementMembers lists who can own shards, and tells whether some that go keep
+// theirs for a moment.
+func (p *pool) placementMembers() (members []placement.Member, wait bool) {
+	members = make([]placement.Member, 0, len(p.members))
 	swift := false // there is one that gets shards up
 	for _, m := range p.members {
 		swift = swift || m.grantable() && !m.draining && !p.now.Before(m.slowUntil)
@@ -84,38 +89,44 @@ func (p *pool) placementMembers() []placement.Member {
 		if m.unreachable {
 			continue
 		}
-		draining := m.draining && !p.mayWait(m)
-		ready := m.grantable() && !(swift && p.now.Before(m.slowUntil)) && draining == m.draining
-		member := placement.Member{ID: m.incarnation, Draining: draining, Ready: ready}
+		stays := m.draining && p.mayWait(m)
+		wait = wait || stays
+		ready := m.grantable() && !(swift && p.now.Before(m.slowUntil)) && !stays
+		member := placement.Member{ID: m.incarnation, Draining: m.draining && !stays, Ready: ready}
 		if m.seat != nil {
 			member.Pod, member.Node = m.seat.pod.name, m.seat.pod.node
 			member.Zone, member.Revision = m.seat.pod.zone, m.seat.pod.revision
 		}
 		members = append(members, member)
 	}
-	return members
+	return members, wait
 }
 
 // mayWait tells whether the shards of a member that goes stay with it for a moment, and
-// has a plan made when that is over: where a pod has only just become ready, which is
-// why the other goes when all are replaced. Who goes serves for longer than that anyway,
+// has a plan made when that is over. As a rule another pod comes in its place at this
+// very moment, and is what they are for: they would move twice otherwise, and the first
+// time while that pod's container starts. Who goes serves for about as long anyway,
 // until all callers have heard. The moment is one for each that goes, since where there
-// are many pods, one of them is always new.
+// are many pods, one of them is always coming.
 func (p *pool) mayWait(leaving *member) bool {
-	until := leaving.drainingSince.Add(warmFor)
+	until := leaving.drainingSince.Add(leavingFor)
+	if at := leaving.seat; at != nil && at.pod.deleted {
+		if by := at.pod.endsAt.Add(-leavingNeeds); by.Before(until) {
+			until = by
+		}
+	}
 	if !leaving.connected || !p.now.Before(until) {
 		return false
 	}
-	for _, m := range p.members {
-		if warm := m.since.Add(warmFor); m.grantable() && !m.draining && p.now.Before(warm) {
-			if warm.Before(until) {
-				until = warm
-			}
-			p.wantPlan(until)
-			return true
-		}
+	if seen := leaving.drainingSince.Add(successorSeen); p.now.Before(seen) {
+		p.wantPlan(seen)
+		return true
 	}
-	return false
+	if !p.awaitsPod() {
+		return false
+	}
+	p.wantPlan(until)
+	return true
 }
 
 // placementShards lists the shards that somebody should own now.

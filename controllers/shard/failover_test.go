@@ -324,7 +324,7 @@ func TestAPodThatIsDeletedHandsOverWithoutAFailover(t *testing.T) {
 		pods := w.add(3, 1)
 		w.pass(5 * time.Second)
 		had := len(w.ownedBy("bank-1-a"))
-		w.change(func() { pods[0].pod.deleted = true })
+		w.goes(usualGrace, pods[0])
 		w.pass(2 * time.Second)
 		w.wantOwned(pods[1:]...)
 		w.wantFailovers(nil, "", 0)
@@ -342,7 +342,7 @@ func TestPodsThatAllGoAreNotKeptWaitingForASuccessor(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		pods := w.add(2, 1)
 		w.pass(5 * time.Second)
-		w.change(func() { pods[0].pod.deleted, pods[1].pod.deleted = true, true })
+		w.goes(usualGrace, pods...)
 		w.pass(retireAfter / 2)
 		if left := len(w.ownedBy("bank-1-a")) + len(w.ownedBy("bank-1-b")); left == 0 {
 			t.Error("shards were given up before a successor could have come")
@@ -388,16 +388,27 @@ func TestAPodThatIsGoneFromKubernetesAndCannotBeReachedHasLostItsShards(t *testi
 	})
 }
 
-func TestARolloutMovesShardsToTheNewestRevisionOnly(t *testing.T) {
+func TestARolloutMovesEachShardOnceToTheNewestRevision(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
 		old := w.add(3, 1)
 		w.pass(5 * time.Second)
 		before := w.store.epochs()
-		var fresh []*worldPod
-		for i := range old { // as a Deployment does it: one ready, then one goes
-			fresh = append(fresh, w.add(1, 2)...)
-			w.pass(time.Second)
-			w.change(func() { old[i].pod.deleted = true })
+		fresh := w.add(1, 2)
+		for i := range old { // as a Deployment does it: one is ready for two seconds, then one goes and the next comes
+			w.pass(2 * time.Second)
+			left := w.ownedBy(old[i].process.incarnation)
+			w.goes(usualGrace, old[i])
+			if i < len(old)-1 {
+				next := w.conceive(2)
+				w.pass(300 * time.Millisecond)
+				w.bear(next)
+				w.pass(700 * time.Millisecond)
+				if got := w.ownedBy(old[i].process.incarnation); len(got) < len(left) {
+					t.Errorf("while the next one started, %s had %d of %d shards", old[i].pod.name, len(got), len(left))
+				}
+				w.begin(next)
+				fresh = append(fresh, next)
+			}
 			w.pass(2 * time.Second)
 			if left := w.ownedBy(old[i].process.incarnation); len(left) > 0 {
 				t.Errorf("%s still owns %v", old[i].pod.name, left)
@@ -411,8 +422,7 @@ func TestARolloutMovesShardsToTheNewestRevisionOnly(t *testing.T) {
 		w.pass(5 * time.Second)
 		w.wantOwned(fresh...)
 		w.wantFailovers(nil, "", 0)
-		// 18 shards leave old pods once; some move again to level new ones out.
-		if moved := w.store.epochs() - before; moved > 36 {
+		if moved := w.store.epochs() - before; moved != 18 {
 			t.Errorf("%d moves for 18 shards", moved)
 		}
 	})
@@ -467,33 +477,73 @@ func TestAPodThatHasOnlyJustComeIsGivenTimeToWarmUp(t *testing.T) {
 	})
 }
 
-func TestAPodThatGoesKeepsItsShardsUntilOneThatHasOnlyJustComeIsWarm(t *testing.T) {
+func TestAPodThatGoesKeepsItsShardsForTheOneInItsPlace(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
-		old := w.add(2, 1)
+		pods := w.add(3, 1)
 		w.pass(20 * time.Second)
 		before := w.store.epochs()
-		w.add(1, 2)
-		w.pass(200 * time.Millisecond)
-		w.change(func() { old[0].pod.deleted = true })
-		w.pass(warmFor - 300*time.Millisecond)
+		w.goes(usualGrace, pods[0])
+		w.pass(successorSeen / 2)
+		next := w.conceive(1)
+		w.pass(successorSeen)
+		w.bear(next)
+		w.pass(time.Second)
+		w.begin(next)
+		w.pass(warmFor - 100*time.Millisecond)
 		if got := w.store.epochs(); got != before {
-			t.Errorf("%d shards moved before it was warm", got-before)
+			t.Errorf("%d shards moved before there was a warm one", got-before)
 		}
 		w.pass(time.Second)
-		if got := w.ownedBy("bank-1-a"); len(got) > 0 {
-			t.Errorf("%v have not moved", got)
-		}
-		// One is new all the time, and is waited for no longer than that.
-		w.change(func() { old[1].pod.deleted = true })
-		for range 4 {
-			w.add(1, 2)
-			w.pass(warmFor / 2)
-		}
-		if got := w.ownedBy("bank-2-a"); len(got) > 0 {
-			t.Errorf("%v have not moved", got)
+		w.wantOwned(pods[1], pods[2], next)
+		if got := w.store.epochs(); got != before+6 {
+			t.Errorf("%d moves of 6 shards", got-before)
 		}
 		w.wantFailovers(nil, "", 0)
 	})
+}
+
+func TestAPodThatGoesKeepsItsShardsForAMomentOnly(t *testing.T) {
+	const step = 100 * time.Millisecond
+	pending := func(w *world) { w.conceive(1) } // and finds no node
+	for _, test := range []struct {
+		name   string
+		grace  time.Duration
+		coming func(*world)
+		always bool // more of the same come
+		keeps  time.Duration
+	}{
+		{"none comes", usualGrace, func(*world) {}, false, successorSeen},
+		{"one comes and does not arrive", usualGrace, pending, false, leavingFor},
+		{"one that does not start is there", usualGrace, func(w *world) { w.bear(w.conceive(1)) }, false, leavingFor},
+		{"new ones come all the time", usualGrace, func(w *world) { w.add(1, 1) }, true, leavingFor},
+		{"it has little time", leavingNeeds + time.Second, pending, false, time.Second},
+		{"it has no time", time.Second, pending, false, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inWorld(t, bank, func(w *world) {
+				pods := w.add(2, 1)
+				w.pass(20 * time.Second)
+				w.goes(test.grace, pods[0])
+				left := len(w.ownedBy("bank-1-a"))
+				test.coming(w)
+				for at := time.Duration(0); at < test.keeps-step; at += step {
+					if got := len(w.ownedBy("bank-1-a")); got < left {
+						t.Errorf("after %s it has %d of %d shards", at, got, left)
+						break
+					}
+					if test.always && at%(5*step) == 0 {
+						test.coming(w)
+					}
+					w.pass(step)
+				}
+				w.pass(700 * time.Millisecond)
+				if got := w.ownedBy("bank-1-a"); len(got) > 0 {
+					t.Errorf("it still has %v", got)
+				}
+				w.wantFailovers(nil, "", 0)
+			})
+		})
+	}
 }
 
 func TestANewLeaderMovesNothing(t *testing.T) {
@@ -700,7 +750,7 @@ func TestAShardThatIsNotReleasedIsTakenAway(t *testing.T) {
 		pods := w.add(2, 1)
 		w.pass(5 * time.Second)
 		pods[0].process.with(func() { pods[0].process.clings = func(placement.ShardID) bool { return true } })
-		w.change(func() { pods[0].pod.deleted = true })
+		w.goes(usualGrace, pods[0])
 		w.pass(releaseTimeout - time.Second)
 		if len(w.ownedBy("bank-1-a")) == 0 {
 			t.Error("shards were taken away while they drained")
@@ -723,7 +773,7 @@ func TestMovesThatTakeLongDoNotHoldUpTheOthers(t *testing.T) {
 				return clinging[id]
 			}
 		})
-		w.change(func() { pods[0].pod.deleted = true })
+		w.goes(usualGrace, pods[0])
 		w.pass(slowMove + time.Second)
 		for _, id := range w.ownedBy("bank-1-a") {
 			if !clinging[id] {

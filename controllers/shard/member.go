@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -75,6 +76,7 @@ func (p *pool) seePods(pods []pod) {
 		at := p.seats[seen.uid]
 		if at == nil {
 			if seen.dial == "" {
+				p.seeUnborn(seen)
 				continue // it is too early for it
 			}
 			at = &seat{pod: seen, line: p.dial(seen)}
@@ -84,6 +86,7 @@ func (p *pool) seePods(pods []pod) {
 		}
 		p.seePod(at, seen)
 	}
+	maps.DeleteFunc(p.unborn, func(uid types.UID, _ struct{}) bool { return !present[uid] || p.seats[uid] != nil })
 	for uid, at := range p.seats {
 		if !present[uid] {
 			at.gone = true
@@ -103,6 +106,19 @@ func (p *pool) seePods(pods []pod) {
 	}
 	p.wantPlan(p.now)
 	p.changed()
+}
+
+// seeUnborn takes in a pod without an address: it is about to come, if it is not to go
+// before.
+func (p *pool) seeUnborn(seen pod) {
+	if seen.deleted {
+		delete(p.unborn, seen.uid)
+		return
+	}
+	if _, known := p.unborn[seen.uid]; !known {
+		p.unborn[seen.uid] = struct{}{}
+		p.comingUntil = p.now.Add(comingFor)
+	}
 }
 
 func (p *pool) seePod(at *seat, seen pod) {

@@ -25,7 +25,9 @@ type pool struct {
 	// prompt: there is an observation that is not to wait for the next tick.
 	prompt bool
 
-	seats   map[types.UID]*seat
+	seats map[types.UID]*seat
+	// unborn are the pods that have no address yet.
+	unborn  map[types.UID]struct{}
 	members map[string]*member
 	// departed are those that were members, and since when they are not: an owner
 	// of such a name is known to be gone.
@@ -87,7 +89,8 @@ func newPool(runtime types.NamespacedName, config poolConfig) *pool {
 		runtime: runtime, poolConfig: config,
 		events:  make(chan event, maxEvents),
 		tracker: liveness.New(config.settings),
-		seats:   map[types.UID]*seat{}, members: map[string]*member{}, departed: map[string]time.Time{}, table: newTable(),
+		seats:   map[types.UID]*seat{}, unborn: map[types.UID]struct{}{},
+		members: map[string]*member{}, departed: map[string]time.Time{}, table: newTable(),
 		learning: true, definitions: map[definitionKey]Definition{}, aware: map[string]int{},
 		owners: map[*shard]struct{}{}, viewed: newViewed(),
 	}

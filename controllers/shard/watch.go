@@ -100,11 +100,15 @@ func (f *Fleet) Reconcile(ctx context.Context, request reconcile.Request) (recon
 		if !known {
 			result.RequeueAfter = revisionSoon
 		}
-		pods = append(pods, pod{
+		seen := pod{
 			name: object.Name, uid: object.UID, node: object.Spec.NodeName,
 			zone: f.zone(ctx, object.Spec.NodeName), revision: revision, dial: f.address(object.Status.PodIP),
-			ready: isReady(object), deleted: object.DeletionTimestamp != nil,
-		})
+			ready: isReady(object),
+		}
+		if at := object.DeletionTimestamp; at != nil {
+			seen.deleted, seen.endsAt = true, at.Time
+		}
+		pods = append(pods, seen)
 	}
 	return result, f.see(ctx, request.NamespacedName, runtime.Spec.Failover, pods)
 }

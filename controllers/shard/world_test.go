@@ -127,6 +127,41 @@ func (w *world) add(count int, revision int64) []*worldPod {
 	return added
 }
 
+// usualGrace is what pods have to end, if nobody says otherwise.
+const usualGrace = 45 * time.Second
+
+// goes deletes pods, which have so long to end.
+func (w *world) goes(grace time.Duration, pods ...*worldPod) {
+	w.change(func() {
+		for _, p := range pods {
+			p.pod.deleted, p.pod.endsAt = true, time.Now().Add(grace)
+		}
+	})
+}
+
+// conceive makes a pod that has no address yet. It gets one with bear, and its process
+// begins with begin.
+func (w *world) conceive(revision int64) *worldPod {
+	w.next++
+	name := fmt.Sprintf("bank-%d", w.next)
+	p := &worldPod{pod: pod{name: name, uid: types.UID("uid-" + name), revision: revision}}
+	w.mu.Lock()
+	w.pods[p.pod.uid] = p
+	w.order = append(w.order, p)
+	w.mu.Unlock()
+	w.see()
+	return p
+}
+
+func (w *world) bear(p *worldPod) {
+	w.change(func() { p.pod.node, p.pod.dial = "node-of-"+p.pod.name, p.pod.name+":8082" })
+}
+
+func (w *world) begin(p *worldPod) {
+	w.revive(p, p.pod.name+"-a")
+	w.change(func() { p.pod.ready = true })
+}
+
 // see shows the leader which pods there are.
 func (w *world) see() {
 	w.mu.Lock()

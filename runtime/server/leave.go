@@ -15,14 +15,14 @@ import (
 //     forwarding: callers come until all nodes have heard that it is going. Each
 //     answer asks its caller to come by another connection next time.
 //  2. The operator releases its shards one by one, so that each moves in
-//     milliseconds. Without an operator, or when that takes too long, it drains
-//     them all by itself.
+//     milliseconds, once the pod in its place is warm. Without an operator, or
+//     when that takes too long, it drains them all by itself.
 //  3. When it has none, and callers have had their time to hear, the listener
 //     closes and the calls under way end.
 //  4. It leaves the membership, and the process ends.
 const (
-	// handoffTimeout is how long the operator has for step 2: a second for each of
-	// a dozen shards, or a fraction of it for hundreds.
+	// handoffTimeout is how long the operator has for step 2: 5 s until it begins, and
+	// then a second for each of a dozen shards, or a fraction of it for hundreds.
 	handoffTimeout = 20 * time.Second
 	// drainAllTimeout bounds draining by itself.
 	drainAllTimeout = 8 * time.Second
