@@ -203,3 +203,11 @@ type RuntimeList struct {
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []Runtime `json:"items"`
 }
+
+// DesiredReplicas is how many pods there should be.
+func (r *Runtime) DesiredReplicas() int32 {
+	if r.Spec.Replicas == nil {
+		return DefaultReplicas
+	}
+	return *r.Spec.Replicas
+}

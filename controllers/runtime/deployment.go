@@ -33,7 +33,7 @@ func (p *plan) deployment() (*appsv1ac.DeploymentApplyConfiguration, error) {
 	return appsv1ac.Deployment(p.runtime.Name, p.runtime.Namespace).
 		WithLabels(p.labels()).WithOwnerReferences(p.owner()).
 		WithSpec(appsv1ac.DeploymentSpec().
-			WithReplicas(desiredReplicas(p.runtime)).
+			WithReplicas(p.runtime.DesiredReplicas()).
 			WithSelector(p.selector()).
 			WithStrategy(p.strategy()).
 			WithMinReadySeconds(minReadySeconds).

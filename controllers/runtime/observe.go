@@ -34,7 +34,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	}
 	replicas, ready := s.deployment.Status.Replicas, s.deployment.Status.ReadyReplicas
 	now.Replicas, now.ReadyReplicas = &replicas, &ready
-	verdict := judge(s.deployment, desiredReplicas(runtime))
+	verdict := judge(s.deployment, runtime.DesiredReplicas())
 	if !verdict.IsReady() {
 		trouble, err := r.trouble(ctx, runtime)
 		if err != nil {
@@ -44,14 +44,6 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	}
 	s.decide(verdict)
 	return nil
-}
-
-// desiredReplicas is how many pods there should be.
-func desiredReplicas(r *v1alpha1.Runtime) int32 {
-	if r.Spec.Replicas == nil {
-		return v1alpha1.DefaultReplicas
-	}
-	return *r.Spec.Replicas
 }
 
 // judge says how a Deployment fares that should have so many pods.

@@ -73,7 +73,7 @@ func whyNotReady(store *v1alpha1.EventStore) (string, bool) {
 // tooMany says whether the pods would open more connections than the database
 // allows, during an update too, when there is a pod more.
 func tooMany(r *v1alpha1.Runtime, store *v1alpha1.EventStore) (string, bool) {
-	allowed, pods := store.Status.Connections, desiredReplicas(r)
+	allowed, pods := store.Status.Connections, r.DesiredReplicas()
 	if allowed == nil || pods == 0 {
 		return "", false
 	}

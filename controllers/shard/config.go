@@ -84,9 +84,8 @@ const (
 	warmFor = time.Second
 	// leavingFor is how long a pod that goes may keep its shards for one that comes in
 	// its place, and leavingNeeds how much of its time it must have left then, by
-	// Kubernetes' word, to hand them over. successorSeen is how long it may take until
-	// it is known whether one comes: a ReplicaSet makes it at once.
-	leavingFor, leavingNeeds, successorSeen = 5 * time.Second, 20 * time.Second, 500 * time.Millisecond
+	// Kubernetes' word, to hand them over.
+	leavingFor, leavingNeeds = 5 * time.Second, 20 * time.Second
 	// learnMore is how much longer a new leader waits for the others when one more
 	// pod has told what it knows, and learnAtMost how long altogether.
 	learnMore, learnAtMost = 300 * time.Millisecond, 10 * time.Second

@@ -63,6 +63,8 @@ type event struct {
 	uid   types.UID // of the pod; but podsSeen
 	reply *leftfoldv1.ControlReply
 	pods  []pod
+	// wanted is how many pods there should be, with pods.
+	wanted int
 	// taken is closed once the loop has taken it in; nil: nobody waits for that.
 	taken chan<- struct{}
 }

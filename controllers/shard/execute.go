@@ -118,11 +118,7 @@ func (p *pool) mayWait(leaving *member) bool {
 	if !leaving.connected || !p.now.Before(until) {
 		return false
 	}
-	if seen := leaving.drainingSince.Add(successorSeen); p.now.Before(seen) {
-		p.wantPlan(seen)
-		return true
-	}
-	if !p.awaitsPod() {
+	if !p.missing && !p.awaitsPod() {
 		return false
 	}
 	p.wantPlan(until)

@@ -390,6 +390,7 @@ func TestAPodThatIsGoneFromKubernetesAndCannotBeReachedHasLostItsShards(t *testi
 
 func TestARolloutMovesEachShardOnceToTheNewestRevision(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
+		w.wanted = 3
 		old := w.add(3, 1)
 		w.pass(5 * time.Second)
 		before := w.store.epochs()
@@ -399,6 +400,7 @@ func TestARolloutMovesEachShardOnceToTheNewestRevision(t *testing.T) {
 			left := w.ownedBy(old[i].process.incarnation)
 			w.goes(usualGrace, old[i])
 			if i < len(old)-1 {
+				w.pass(time.Second) // a Deployment that is slow to make it
 				next := w.conceive(2)
 				w.pass(300 * time.Millisecond)
 				w.bear(next)
@@ -479,13 +481,14 @@ func TestAPodThatHasOnlyJustComeIsGivenTimeToWarmUp(t *testing.T) {
 
 func TestAPodThatGoesKeepsItsShardsForTheOneInItsPlace(t *testing.T) {
 	inWorld(t, bank, func(w *world) {
+		w.wanted = 3
 		pods := w.add(3, 1)
 		w.pass(20 * time.Second)
 		before := w.store.epochs()
 		w.goes(usualGrace, pods[0])
-		w.pass(successorSeen / 2)
+		w.pass(time.Second)
 		next := w.conceive(1)
-		w.pass(successorSeen)
+		w.pass(time.Second)
 		w.bear(next)
 		w.pass(time.Second)
 		w.begin(next)
@@ -507,22 +510,25 @@ func TestAPodThatGoesKeepsItsShardsForAMomentOnly(t *testing.T) {
 	pending := func(w *world) { w.conceive(1) } // and finds no node
 	for _, test := range []struct {
 		name   string
+		wanted int
 		grace  time.Duration
 		coming func(*world)
 		always bool // more of the same come
 		keeps  time.Duration
 	}{
-		{"none comes", usualGrace, func(*world) {}, false, successorSeen},
-		{"one comes and does not arrive", usualGrace, pending, false, leavingFor},
-		{"one that does not start is there", usualGrace, func(w *world) { w.bear(w.conceive(1)) }, false, leavingFor},
-		{"new ones come all the time", usualGrace, func(w *world) { w.add(1, 1) }, true, leavingFor},
-		{"it has little time", leavingNeeds + time.Second, pending, false, time.Second},
-		{"it has no time", time.Second, pending, false, 0},
+		{"none is to come", 1, usualGrace, func(*world) {}, false, 0},
+		{"one is to come, and does not", 2, usualGrace, func(*world) {}, false, leavingFor},
+		{"one comes and does not arrive", 2, usualGrace, pending, false, leavingFor},
+		{"one that does not start is there", 2, usualGrace, func(w *world) { w.bear(w.conceive(1)) }, false, leavingFor},
+		{"new ones come all the time", 2, usualGrace, func(w *world) { w.add(1, 1) }, true, leavingFor},
+		{"it has little time", 2, leavingNeeds + time.Second, pending, false, time.Second},
+		{"it has no time", 2, time.Second, pending, false, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inWorld(t, bank, func(w *world) {
 				pods := w.add(2, 1)
 				w.pass(20 * time.Second)
+				w.wanted = test.wanted
 				w.goes(test.grace, pods[0])
 				left := len(w.ownedBy("bank-1-a"))
 				test.coming(w)

@@ -134,13 +134,13 @@ func (f *Fleet) Projections() source.Source { return f.projections.source() }
 func (f *Fleet) Shards() source.Source { return f.shards.source() }
 
 // see takes in what Kubernetes says of a Runtime.
-func (f *Fleet) see(ctx context.Context, runtime types.NamespacedName, failover v1alpha1.Failover, pods []pod) error {
+func (f *Fleet) see(ctx context.Context, runtime types.NamespacedName, failover v1alpha1.Failover, pods []pod, wanted int) error {
 	c, err := f.crew(ctx, runtime, settingsOf(failover))
 	if err != nil {
 		return err
 	}
 	select {
-	case c.pool.events <- event{kind: podsSeen, pods: pods}:
+	case c.pool.events <- event{kind: podsSeen, pods: pods, wanted: wanted}:
 		return nil
 	case <-c.done:
 		return nil

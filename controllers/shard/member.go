@@ -67,9 +67,9 @@ func (m *member) send(r *leftfoldv1.ControlRequest) {
 	}
 }
 
-// seePods takes in which pods there are.
-func (p *pool) seePods(pods []pod) {
-	p.podsSeen = true
+// seePods takes in which pods there are, and how many there should be.
+func (p *pool) seePods(pods []pod, wanted int) {
+	p.podsSeen, p.missing = true, isMissing(pods, wanted)
 	present := map[types.UID]bool{}
 	for _, seen := range pods {
 		present[seen.uid] = true
@@ -106,6 +106,25 @@ func (p *pool) seePods(pods []pod) {
 	}
 	p.wantPlan(p.now)
 	p.changed()
+}
+
+// isMissing tells whether Kubernetes is about to make a pod: not all are of the newest
+// revision, and there are no more than wanted; in an update there is one more.
+func isMissing(pods []pod, wanted int) bool {
+	stay, newest, revision := 0, 0, int64(0)
+	for _, seen := range pods {
+		if seen.deleted {
+			continue
+		}
+		stay++
+		if seen.revision > revision {
+			newest, revision = 0, seen.revision
+		}
+		if seen.revision == revision {
+			newest++
+		}
+	}
+	return newest < wanted && stay <= wanted
 }
 
 // seeUnborn takes in a pod without an address: it is about to come, if it is not to go

@@ -47,6 +47,8 @@ type pool struct {
 	projections []Projection
 	viewed      viewed
 
+	// missing: Kubernetes is about to make a pod.
+	missing bool
 	// comingUntil is until when a pod that takes no shards yet is waited for.
 	comingUntil time.Time
 	// goingSince is since when every pod is going; zero: one is not, or will come.
@@ -233,7 +235,7 @@ func (p *pool) handle(e event) {
 		defer close(e.taken)
 	}
 	if e.kind == podsSeen {
-		p.seePods(e.pods)
+		p.seePods(e.pods, e.wanted)
 		return
 	}
 	at := p.seats[e.uid]

@@ -110,7 +110,7 @@ func (f *Fleet) Reconcile(ctx context.Context, request reconcile.Request) (recon
 		}
 		pods = append(pods, seen)
 	}
-	return result, f.see(ctx, request.NamespacedName, runtime.Spec.Failover, pods)
+	return result, f.see(ctx, request.NamespacedName, runtime.Spec.Failover, pods, int(runtime.DesiredReplicas()))
 }
 
 func isReady(p *corev1.Pod) bool {

@@ -26,6 +26,8 @@ type world struct {
 	stop  context.CancelFunc
 	done  chan struct{}
 
+	// wanted is how many pods there should be; 0: no matter how many.
+	wanted int
 	// delay is what every message takes, either way.
 	delay time.Duration
 
@@ -172,7 +174,7 @@ func (w *world) see() {
 		}
 	}
 	w.mu.Unlock()
-	w.pool.events <- event{kind: podsSeen, pods: pods}
+	w.pool.events <- event{kind: podsSeen, pods: pods, wanted: w.wanted}
 	synctest.Wait()
 }
 
