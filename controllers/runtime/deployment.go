@@ -19,10 +19,12 @@ const (
 )
 
 // minReadySeconds is how long a new pod serves before an old one goes in its place. In
-// the first second it gets warm; in the second the operator moves shards to it, which
-// it does between the starts of two pods: the next one starts as soon as the old one
-// goes.
-const minReadySeconds = 2
+// the first second it gets warm. Then the operator moves shards to it, in a fraction of
+// one, and a second later the pod ends that had them. Only then the next one goes, and
+// another starts: each of these costs processors and the database something, and
+// callers of a shard that moved meanwhile would wait for that. Nor are there more pods
+// at a time, with their connections, than one that comes and one that goes.
+const minReadySeconds = 3
 
 // deployment keeps the pods.
 func (p *plan) deployment() (*appsv1ac.DeploymentApplyConfiguration, error) {

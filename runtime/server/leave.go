@@ -17,7 +17,7 @@ import (
 //  2. The operator releases its shards one by one, so that each moves in
 //     milliseconds, once the pod in its place is warm. Without an operator, or
 //     when that takes too long, it drains them all by itself.
-//  3. When it has had none for two seconds, and callers have had their time to hear, the
+//  3. When it has had none for a second, and callers have had their time to hear, the
 //     listener closes and the calls under way end.
 //  4. It leaves the membership, and the process ends.
 const (
@@ -32,9 +32,8 @@ const (
 	// lingering is how long it stays once its last shard has gone. Its end is work for
 	// the database, whose processes for its connections end with it, and for its node;
 	// at once, that met the first commands at the shards' new owners, and on a busy
-	// machine they took 60 ms longer. In a rolling update the next pod goes a second
-	// after this one's shards, and the last one's move at once.
-	lingering = 2 * time.Second
+	// machine they took 60 ms longer.
+	lingering = time.Second
 	// lastCallsTimeout bounds step 3, but for what a call may take at most.
 	lastCallsTimeout = 8 * time.Second
 	// lookAgain is how often it is looked whether the operator is still there.
