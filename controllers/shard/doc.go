@@ -73,9 +73,9 @@
 // It is emptied by planned moves, a few at a time. It keeps its shards until the pod
 // that comes in its place has been ready for a second, so that each shard moves once,
 // and not while a container starts; but no longer than 5 s, and not at all when none
-// is to come or when Kubernetes gives it less than 20 s. A Deployment starts
-// the next pod as soon as one goes, so in a rolling update shards move between the
-// starts of two.
+// is to come or when Kubernetes gives it less than 20 s. A Deployment starts the next
+// pod as soon as one goes, so in a rolling update shards move between the starts of
+// two.
 //
 // # From kill -9 to the next owner
 //
