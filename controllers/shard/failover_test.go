@@ -395,7 +395,7 @@ func TestARolloutMovesEachShardOnceToTheNewestRevision(t *testing.T) {
 		w.pass(5 * time.Second)
 		before := w.store.epochs()
 		fresh := w.add(1, 2)
-		for i := range old { // as a Deployment does it: one is ready for two seconds, then one goes and the next comes
+		for i := range old { // as a Deployment does it: one is ready for a while, then one goes and the next comes
 			w.pass(2 * time.Second)
 			left := w.ownedBy(old[i].process.incarnation)
 			w.goes(usualGrace, old[i])
