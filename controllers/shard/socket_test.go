@@ -516,6 +516,66 @@ func TestWhatTheRuntimeWishesOfFailoverIsTakenUpWithoutAMove(t *testing.T) {
 	}
 }
 
+func TestADeletedPodIsEmptiedAtOnceOnlyWhereNoneIsToComeOrItHasNoTime(t *testing.T) {
+	for name, test := range map[string]struct {
+		replicas int32
+		grace    time.Duration
+		waits    bool
+	}{
+		"another is to come": {2, usualGrace, true},
+		"none is to come":    {1, usualGrace, false},
+		"it has no time":     {2, time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newFleetWorld(t, map[string]int{"account": 8})
+			pods := w.add(2)
+			pods[0].pings = make(chan struct{})
+			var going atomic.Bool
+			w.lead(func(c *Config) { // the client in memory does not delete at a later time
+				c.Client = interceptor.NewClient(w.client.(client.WithWatch), interceptor.Funcs{
+					List: func(ctx context.Context, in client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+						err := in.List(ctx, list, options...)
+						if pods, ok := list.(*corev1.PodList); ok && going.Load() {
+							for i := range pods.Items {
+								if pods.Items[i].Name == "bank-1" {
+									pods.Items[i].DeletionTimestamp = &metav1.Time{Time: time.Now().Add(test.grace)}
+								}
+							}
+						}
+						return err
+					},
+				})
+			})
+			w.wait(10*time.Second, "spread", w.settled(pods...))
+			var object v1alpha1.Runtime
+			if err := w.client.Get(context.Background(), bankRuntime, &object); err != nil {
+				t.Fatal(err)
+			}
+			object.Spec.Replicas = &test.replicas
+			if err := w.client.Update(context.Background(), &object); err != nil {
+				t.Fatal(err)
+			}
+			going.Store(true)
+			w.see()
+			if !test.waits {
+				w.wait(leavingFor-time.Second, "emptied", w.settled(pods[1]))
+				return
+			}
+			w.wait(10*time.Second, "draining", func() (asked bool) {
+				pods[0].process.with(func() { asked = pods[0].process.drainAsked })
+				return asked
+			})
+			for range 5 {
+				<-pods[0].pings
+			}
+			if n := w.store.owners()["bank-1-a"]; n < 4 {
+				t.Errorf("it has %d of 4 shards before there is another pod", n)
+			}
+			w.wait(10*time.Second, "emptied", w.settled(pods[1]))
+		})
+	}
+}
+
 func TestARuntimeThatIsDeletedIsLeftAlone(t *testing.T) {
 	w := newFleetWorld(t, map[string]int{"account": 4})
 	pods := w.add(1)
